@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! What an IP packet carries: the choice of the protocol, the ports, UDP.
+
+use std::fmt;
+
+use etherparse::{IpNumber, UdpHeader, UdpHeaderSlice};
+
+use super::{Payload, icmpv4, icmpv6, tcp};
+
+/// The version of the IP header in front: each has its own ICMP.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum IpVersion {
+    V4,
+    V6,
+}
+
+/// What an IP header, its extensions included, says about the layer above.
+pub(super) struct UpperLayer<'a> {
+    pub(super) version: IpVersion,
+    pub(super) protocol: IpNumber,
+    pub(super) payload: Payload<'a>,
+    /// The payload starts with the protocol's header: the packet is no fragment, or the first one.
+    pub(super) first_fragment: bool,
+    pub(super) more_fragments: bool,
+}
+
+/// Writes ` proto ICMP (1)`, or ` proto 253` for a number without a name.
+pub(super) fn write_protocol(out: &mut dyn fmt::Write, protocol: IpNumber) -> fmt::Result {
+    match protocol_name(protocol) {
+        Some(name) => write!(out, " proto {name} ({})", protocol.0),
+        None => write!(out, " proto {}", protocol.0),
+    }
+}
+
+/// Writes `source > destination`, each with its port where the protocol has ports.
+pub(super) fn write_endpoints(
+    out: &mut dyn fmt::Write,
+    source: impl fmt::Display,
+    destination: impl fmt::Display,
+    upper: &UpperLayer<'_>,
+) -> fmt::Result {
+    match ports(upper) {
+        Some((from, to)) => write!(out, "{source}.{from} > {destination}.{to}"),
+        None => write!(out, "{source} > {destination}"),
+    }
+}
+
+/// Writes the layer above IP, with a space in front; nothing for a fragment that is not the first.
+pub(super) fn write_upper_layer(out: &mut dyn fmt::Write, upper: &UpperLayer<'_>) -> fmt::Result {
+    if !upper.first_fragment {
+        return Ok(());
+    }
+    out.write_char(' ')?;
+    match (upper.protocol, upper.version) {
+        (IpNumber::TCP, _) => tcp::write_tcp(out, upper.payload),
+        (IpNumber::UDP, _) => write_udp(out, upper),
+        (IpNumber::ICMP, IpVersion::V4) => icmpv4::write_icmpv4(out, upper.payload),
+        (IpNumber::IPV6_ICMP, IpVersion::V6) => icmpv6::write_icmpv6(out, upper.payload),
+        _ => write!(out, "length {}", upper.payload.len),
+    }
+}
+
+/// Source and destination port, unless they were cut off. All these protocols start with them: TCP (RFC 9293),
+/// UDP (RFC 768), DCCP (RFC 4340), SCTP (RFC 9260) and UDP-Lite (RFC 3828).
+fn ports(upper: &UpperLayer<'_>) -> Option<(u16, u16)> {
+    let has_ports = matches!(
+        upper.protocol,
+        IpNumber::TCP | IpNumber::UDP | IpNumber::DCCP | IpNumber::SCTP | IpNumber::UDP_LITE
+    );
+    if !has_ports || !upper.first_fragment {
+        return None;
+    }
+    Some((upper.payload.u16(0)?, upper.payload.u16(2)?))
+}
+
+/// UDP (RFC 768): the length of what it carries, by its own header.
+fn write_udp(out: &mut dyn fmt::Write, upper: &UpperLayer<'_>) -> fmt::Result {
+    let Ok(header) = UdpHeaderSlice::from_slice(upper.payload.bytes) else {
+        return out.write_str("[|udp]");
+    };
+    let datagram_len = match usize::from(header.length()) {
+        // A jumbogram (RFC 2675, section 4).
+        0 => upper.payload.len,
+        len => len,
+    };
+    match datagram_len.checked_sub(UdpHeader::LEN) {
+        None => write!(out, "[bad length {datagram_len}]"),
+        // The first fragment holds less than the whole datagram.
+        Some(_) if datagram_len > upper.payload.len && !upper.more_fragments => {
+            write!(out, "[bad length {datagram_len} > {}]", upper.payload.len)
+        }
+        Some(len) => write!(out, "length {len}"),
+    }
+}
+
+/// Names from the IANA's list of protocol numbers.
+fn protocol_name(protocol: IpNumber) -> Option<&'static str> {
+    Some(match protocol.0 {
+        0 => "HOPOPT",
+        1 => "ICMP",
+        2 => "IGMP",
+        4 => "IPIP",
+        6 => "TCP",
+        8 => "EGP",
+        9 => "IGP",
+        17 => "UDP",
+        33 => "DCCP",
+        41 => "IPv6",
+        43 => "IPv6-Route",
+        44 => "IPv6-Frag",
+        46 => "RSVP",
+        47 => "GRE",
+        50 => "ESP",
+        51 => "AH",
+        55 => "Mobile",
+        58 => "ICMPv6",
+        59 => "no next header",
+        60 => "IPv6-Opts",
+        88 => "EIGRP",
+        89 => "OSPF",
+        94 => "IPIP-encap",
+        97 => "EtherIP",
+        103 => "PIM",
+        108 => "IPComp",
+        112 => "VRRP",
+        115 => "L2TP",
+        132 => "SCTP",
+        135 => "Mobility",
+        136 => "UDP-Lite",
+        137 => "MPLS-in-IP",
+        139 => "HIP",
+        140 => "Shim6",
+        143 => "Ethernet",
+        _ => return None,
+    })
+}

@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! One stored event: its sections as the text that they have in the file, and typed access to what readers need.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// An event as it stands in a file. Nothing of it is lost: sections, keys and numbers that this program does not know
+/// are still there, byte for byte.
+#[derive(Clone, Debug)]
+pub struct EventLine<'a> {
+    text: &'a str,
+    timestamp: u64,
+    sections: Vec<RawSection<'a>>,
+}
+
+/// A section as it stands in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawSection<'a> {
+    /// Its key in the event.
+    pub name: Cow<'a, str>,
+    /// Its value.
+    pub json: &'a str,
+}
+
+/// Which packet an event belongs to, out of its section `skb-tracking`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+pub struct PacketRef {
+    /// With `orig_head` the id of the packet: when it was first seen, in nanoseconds of CLOCK_MONOTONIC.
+    pub timestamp: u64,
+    /// With `timestamp` the id of the packet: the address of its data when it was first seen.
+    pub orig_head: u64,
+    /// The address of the `struct sk_buff`.
+    #[serde(default)]
+    pub skb: u64,
+    /// The number of this hit among all of the packet, from 0. Files of Retis don't have it.
+    pub seq: Option<u64>,
+}
+
+/// The section that says which packet an event belongs to. The collector `skb-tracking` shows it; its fields are the
+/// core's, because the core tracks.
+pub const PACKET_SECTION: &str = "skb-tracking";
+
+impl<'a> EventLine<'a> {
+    /// Reads the event in `text`: one JSON object, with white space around it at most.
+    ///
+    /// # Errors
+    /// When `text` is no JSON, no object, has a section twice, or has no `common.timestamp`.
+    pub fn parse(text: &'a str) -> Result<Self, EventError> {
+        let text = trim(text);
+        let Members(sections) = serde_json::from_str(text)?;
+        let mut line = Self { text, timestamp: 0, sections };
+        line.timestamp = line.light::<Timestamp>("common")?.ok_or(EventError::NoCommon)?.timestamp;
+        Ok(line)
+    }
+
+    /// The whole event as it stands in the file.
+    pub fn text(&self) -> &'a str {
+        self.text
+    }
+
+    /// When it happened, in nanoseconds of CLOCK_MONOTONIC.
+    pub fn timestamp(&self) -> u64 {
+        self.timestamp
+    }
+
+    /// The sections, in the order of the file.
+    pub fn sections(&self) -> &[RawSection<'a>] {
+        &self.sections
+    }
+
+    /// The JSON of section `name`.
+    pub fn section(&self, name: &str) -> Option<&'a str> {
+        self.sections.iter().find(|section| section.name == name).map(|section| section.json)
+    }
+
+    /// The packet that the event belongs to, if it belongs to one.
+    ///
+    /// # Errors
+    /// When the section has not the fields that make up a packet's id.
+    pub fn packet(&self) -> Result<Option<PacketRef>, EventError> {
+        self.light(PACKET_SECTION)
+    }
+
+    /// Reads of section `name` only what `T` has.
+    pub(super) fn light<T: Deserialize<'a>>(&self, name: &'static str) -> Result<Option<T>, EventError> {
+        let Some(json) = self.section(name) else { return Ok(None) };
+        match serde_json::from_str(json) {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => Err(EventError::Section { name, error: error.into() }),
+        }
+    }
+
+    /// The event without section `name`, otherwise byte for byte as it was.
+    pub fn without(&self, name: &str) -> Cow<'a, str> {
+        let Some(index) = self.sections.iter().position(|section| section.name == name) else {
+            return Cow::Borrowed(self.text);
+        };
+        let cut = match (index.checked_sub(1), self.sections.get(index + 1)) {
+            // The comma before it goes too ...
+            (Some(previous), _) => self.span(previous).end..self.span(index).end,
+            // ... or the one behind it.
+            (None, Some(_)) => {
+                let end = self.span(index).end;
+                let comma = self.text[end..].find(',').map_or(end, |comma| end + comma + 1);
+                1..comma
+            }
+            (None, None) => 1..self.span(index).end,
+        };
+        Cow::Owned(format!("{}{}", &self.text[..cut.start], &self.text[cut.end..]))
+    }
+
+    /// Where in `text` the value of a section is.
+    fn span(&self, index: usize) -> Range<usize> {
+        let json = self.sections[index].json;
+        // `json` is a part of `text`.
+        let start = json.as_ptr() as usize - self.text.as_ptr() as usize;
+        start..start + json.len()
+    }
+}
+
+/// Reads the events of a line of a sorted file: an array of objects.
+pub(super) fn parse_series(text: &str) -> Result<Vec<EventLine<'_>>, EventError> {
+    let events: Vec<&RawValue> = serde_json::from_str(trim(text))?;
+    events.into_iter().map(|event| EventLine::parse(event.get())).collect()
+}
+
+fn trim(text: &str) -> &str {
+    text.trim_matches([' ', '\t', '\r', '\n'])
+}
+
+/// Why something is no event.
+#[derive(Debug, thiserror::Error)]
+pub enum EventError {
+    /// It is not encoded in UTF-8.
+    #[error("not UTF-8 from byte {} on", .valid_up_to + 1)]
+    NotUtf8 {
+        /// How many bytes are.
+        valid_up_to: usize,
+        /// Whether only the rest of the last character is missing.
+        cut_off: bool,
+    },
+    /// It begins like neither an event nor a series of them.
+    #[error("neither a JSON object nor an array of them")]
+    NotJson,
+    /// It is no JSON, or not of the right shape.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    /// The section that every event has is missing.
+    #[error("no section `common`")]
+    NoCommon,
+    /// A section that is needed has not the fields that it must have.
+    #[error("section `{name}`: {error}")]
+    Section {
+        /// The section.
+        name: &'static str,
+        /// What is wrong in it.
+        error: JsonError,
+    },
+}
+
+impl From<serde_json::Error> for EventError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Json(error.into())
+    }
+}
+
+/// An error in a piece of JSON, which has just one line.
+#[derive(Debug)]
+pub struct JsonError {
+    error: serde_json::Error,
+}
+
+impl JsonError {
+    /// The text ended too early.
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.error.is_eof()
+    }
+}
+
+impl From<serde_json::Error> for JsonError {
+    fn from(error: serde_json::Error) -> Self {
+        Self { error }
+    }
+}
+
+impl fmt::Display for JsonError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // serde_json counts lines within the text that it got, which is one line of a file: its "line 1" would mislead.
+        let (line, column) = (self.error.line(), self.error.column());
+        let text = self.error.to_string();
+        match text.strip_suffix(&format!(" at line {line} column {column}")) {
+            Some(message) => write!(f, "{message} at column {column}"),
+            None => f.write_str(&text),
+        }
+    }
+}
+
+impl std::error::Error for JsonError {}
+
+#[derive(serde::Deserialize)]
+struct Timestamp {
+    timestamp: u64,
+}
+
+/// The members of a JSON object, in order and unread.
+struct Members<'a>(Vec<RawSection<'a>>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an event (a JSON object)")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut sections: Vec<RawSection<'de>> = Vec::with_capacity(8);
+        while let Some(Key(name)) = map.next_key()? {
+            let json = map.next_value::<&RawValue>()?.get();
+            sections.push(RawSection { name, json });
+        }
+        match repeated_name(&sections) {
+            Some(name) => Err(A::Error::custom(format_args!("section `{name}` occurs twice"))),
+            None => Ok(Members(sections)),
+        }
+    }
+}
+
+fn repeated_name<'s>(sections: &'s [RawSection<'_>]) -> Option<&'s str> {
+    let mut names: Vec<&str> = sections.iter().map(|section| &*section.name).collect();
+    names.sort_unstable();
+    names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
+}
+
+/// A key: borrowed where it has no escapes.
+struct Key<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Key<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(serde::Deserialize)]
+        struct Borrowing<'a>(#[serde(borrow)] Cow<'a, str>);
+        Borrowing::deserialize(deserializer).map(|Borrowing(name)| Self(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EventLine, PacketRef, parse_series};
+
+    fn error(text: &str) -> String {
+        EventLine::parse(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn keeps_unknown_content_as_it_stands() {
+        let text = r#"{ "common" : {"timestamp":5, "x":1.50e3},"new\u0041":[ 1,18446744073709551616 ]}"#;
+        let event = EventLine::parse(text).unwrap();
+        assert_eq!(event.timestamp(), 5);
+        assert_eq!(event.section("newA"), Some("[ 1,18446744073709551616 ]"));
+        assert_eq!(event.text(), text);
+    }
+
+    #[test]
+    fn finds_the_packet() {
+        let event = EventLine::parse(
+            r#"{"common":{"timestamp":5},"skb-tracking":{"orig_head":18446744073709551615,"timestamp":4,"skb":9}}"#,
+        )
+        .unwrap();
+        let packet = PacketRef { timestamp: 4, orig_head: u64::MAX, skb: 9, seq: None };
+        assert_eq!(event.packet().unwrap(), Some(packet));
+        let event = EventLine::parse(r#"{"common":{"timestamp":5},"skb-tracking":{"skb":9}}"#).unwrap();
+        assert_eq!(
+            event.packet().unwrap_err().to_string(),
+            "section `skb-tracking`: missing field `timestamp` at column 9"
+        );
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        assert_eq!(error("{}"), "no section `common`");
+        assert_eq!(error("5"), "invalid type: integer `5`, expected an event (a JSON object) at column 1");
+        assert_eq!(error(r#"{"common":{}}"#), "section `common`: missing field `timestamp` at column 2");
+        assert_eq!(error(r#"{"a":1,"b":2,"a":3}"#), "section `a` occurs twice at column 19");
+        assert_eq!(error(r#"{"common":{"timestamp":1}} x"#), "trailing characters at column 28");
+    }
+
+    #[test]
+    fn takes_a_section_out_and_leaves_the_rest() {
+        let without = |text: &str| {
+            let text = text.replace("COMMON", r#""common":{"timestamp":1}"#);
+            EventLine::parse(&text).unwrap().without("gone").replace(r#""common":{"timestamp":1}"#, "COMMON")
+        };
+        assert_eq!(without(r#"{COMMON, "gone" : {"gone":1} , "b": 2 }"#), r#"{COMMON , "b": 2 }"#);
+        assert_eq!(without(r#"{"gone":1 , COMMON}"#), r#"{ COMMON}"#);
+        assert_eq!(without(r#"{COMMON,"gone":1}"#), r#"{COMMON}"#);
+        assert_eq!(without(r#"{COMMON,"a":{"gone":1}}"#), r#"{COMMON,"a":{"gone":1}}"#);
+    }
+
+    #[test]
+    fn reads_a_series() {
+        let events = parse_series(r#"[{"common":{"timestamp":1}}, {"common":{"timestamp":2}} ]"#).unwrap();
+        let times: Vec<u64> = events.iter().map(EventLine::timestamp).collect();
+        assert_eq!(times, [1, 2]);
+    }
+}

@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The engine of `tracer`: it knows no collector by name.
+
+pub mod collector;
+pub mod error;
+pub mod event;

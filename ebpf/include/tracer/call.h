@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Reading a function call at its entry. */
+#ifndef TRACER_CALL_H
+#define TRACER_CALL_H
+
+#include <tracer/engine.h>
+
+#include <bpf/bpf_tracing.h>
+
+#if defined(__TARGET_ARCH_x86)
+#define REGISTER_ARGUMENTS 6
+/* The return address is on top of the stack. */
+#define STACK_ARGUMENTS 8
+#else
+#define REGISTER_ARGUMENTS 8
+#define STACK_ARGUMENTS 0
+#endif
+
+/* Argument `number` of the function that is being entered; only integers and pointers are counted, as BTF does. */
+static __always_inline u64 argument(struct pt_regs *regs, u8 number)
+{
+	u64 value = 0;
+
+	switch (number) {
+	case 0:
+		return PT_REGS_PARM1(regs);
+	case 1:
+		return PT_REGS_PARM2(regs);
+	case 2:
+		return PT_REGS_PARM3(regs);
+	case 3:
+		return PT_REGS_PARM4(regs);
+	case 4:
+		return PT_REGS_PARM5(regs);
+	case 5:
+		return PT_REGS_PARM6(regs);
+#if REGISTER_ARGUMENTS == 8
+	case 6:
+		return PT_REGS_PARM7(regs);
+	case 7:
+		return PT_REGS_PARM8(regs);
+#endif
+	case NO_ARGUMENT:
+		return 0;
+	}
+	bpf_probe_read_kernel(&value, sizeof(value),
+			      (void *)(PT_REGS_SP(regs) + STACK_ARGUMENTS + (number - REGISTER_ARGUMENTS) * 8));
+	return value;
+}
+
+/* Fills in what the entry of a function says about the hit. False: this is no probe of ours. */
+static __always_inline int at_entry(struct hit *hit, struct pt_regs *regs)
+{
+	/* A kprobe program sees the address behind the first byte of the function. */
+	u64 index = has_cookies ? bpf_get_attach_cookie(regs) : index_at(PT_REGS_IP(regs) - 1);
+
+	if (!configure(hit, index) || !hit->probe)
+		return 0;
+	hit->timestamp = bpf_ktime_get_ns();
+	hit->context = regs;
+	find_packet(hit, argument(regs, hit->probe->packet_argument));
+	hit->device_argument = (void *)argument(regs, hit->probe->device_argument);
+	hit->namespace_argument = (void *)argument(regs, hit->probe->namespace_argument);
+	return 1;
+}
+
+#endif

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * One hit of a probe, as the collectors' hooks see it, and how they add sections to its event.
+ *
+ * A hook is `HOOK(name)` followed by a body in braces; its argument is `struct hit *hit`. It returns nothing of interest:
+ * what it could not read, it leaves out, and says so with `incomplete()`.
+ */
+#ifndef TRACER_HIT_H
+#define TRACER_HIT_H
+
+#include <tracer/kernel.h>
+
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+
+#include <tracer/wire.h>
+
+/* Linked as a static function: 5.10 refuses global ones that take pointers. */
+#define INTERNAL __attribute__((visibility("hidden")))
+
+#define HOOK(name) INTERNAL int hook_##name(struct hit *hit)
+
+/* Size of the memory an event is built in: EVENT_FIXED_SIZE and what the collectors asked for beyond. Set by the loader. */
+extern const volatile u32 event_size;
+
+struct hit {
+	const struct probe_config *probe;
+	/* Where the packet is in the kernel, NULL when the hit has none. */
+	struct sk_buff *packet;
+	/*
+	 * A copy of the packet's `sk_buff` to read members from directly, NULL when there is no packet or it could not be
+	 * read. Pointers in it point into the kernel: follow them with BPF_CORE_READ_INTO or bpf_probe_read_kernel.
+	 */
+	const struct sk_buff *skb;
+	/* Other arguments that the probe has, NULL when it has not. */
+	struct net_device *device_argument;
+	struct net *namespace_argument;
+	/* What the probed function returned; only at return probes. */
+	u64 returned;
+	/* The packet's number; 0: not tracked. */
+	u64 number;
+	/* Who the packet is: first seen at `first_seen` with its buffer at `first_head`. */
+	u64 first_seen;
+	u64 first_head;
+	/* How many hits this packet had before. */
+	u64 sequence;
+	/* CLOCK_MONOTONIC, ns */
+	u64 timestamp;
+	/* The event being built: `event_size` bytes. */
+	u8 *event;
+	u32 length;
+	u32 incomplete;
+	/* Index of the probe. */
+	u32 index;
+	/* A call has returned; its packet may have been freed since the entry. */
+	bool is_return;
+	/* What the program was started with, for bpf_get_stack. */
+	void *context;
+};
+
+/* Says that something which belongs into the event is missing from it. */
+static __always_inline void incomplete(struct hit *hit)
+{
+	hit->incomplete++;
+}
+
+/*
+ * Adds a section whose size is known at compile time and returns where its content goes. NULL when the event is full.
+ * The content is not zeroed.
+ */
+static __always_inline void *append(struct hit *hit, u8 collector, u8 kind, const u32 size)
+{
+	u32 at = hit->length;
+	struct section_header *header;
+
+	if (at > event_size - sizeof(*header) - size) {
+		incomplete(hit);
+		return NULL;
+	}
+	header = (void *)(hit->event + at);
+	header->collector = collector;
+	header->kind = kind;
+	header->padding = 0;
+	header->size = size;
+	hit->length = at + sizeof(*header) + size;
+	return header + 1;
+}
+
+/* Takes back the section that was appended last and has `size` bytes: it could not be filled. */
+static __always_inline void take_back(struct hit *hit, const u32 size)
+{
+	hit->length -= sizeof(struct section_header) + size;
+	incomplete(hit);
+}
+
+/* The device that the packet is on: an argument of the probed function, or what the packet says. */
+static __always_inline struct net_device *device_of(struct hit *hit)
+{
+	if (hit->skb && hit->skb->dev)
+		return hit->skb->dev;
+	return hit->device_argument;
+}
+
+#endif

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the eBPF programs and user space say to each other. C includes this header, Rust gets it through bindgen.
+ * All integers are in host byte order. User space copies records out byte by byte, so nothing depends on alignment.
+ */
+#ifndef TRACER_WIRE_H
+#define TRACER_WIRE_H
+
+#ifndef __VMLINUX_H__
+#include <linux/types.h>
+#endif
+
+/* An argument number that stands for "there is none". */
+#define NO_ARGUMENT 0xff
+
+/* Deepest stack that is recorded, in frames. */
+#define STACK_DEPTH 64
+
+/* Room for everything in an event but the packet's bytes. */
+#define EVENT_FIXED_SIZE 1536
+
+/* Room in front of an event, where the `sk_buff` that the event is about is copied to (232 bytes on 6.1 to 7.2). */
+#define SKB_COPY_SIZE 256
+
+/* Slots of scratch memory a CPU has: task, softirq, hardirq and NMI can each be in the middle of an event. */
+#define SCRATCH_SLOTS 4
+
+enum probe_flags {
+	/* The packet argument points to a pointer to the packet (or to a struct that holds one, at `packet_offset`). */
+	PROBE_PACKET_INDIRECT = 1,
+	/* Record the kernel stack. */
+	PROBE_STACK = 2,
+	/* The packet may have been freed already: never begin to track at this probe. */
+	PROBE_PACKET_MAY_BE_GONE = 4,
+};
+
+/* What the programs know about one probe. Argument numbers count from 0. */
+struct probe_config {
+	/* Collectors that look at this probe, one bit for each (`COLLECTOR_...`). */
+	__u32 collectors;
+	__u16 flags;
+	__u16 packet_offset;
+	__u8 packet_argument;
+	__u8 device_argument;
+	__u8 namespace_argument;
+	__u8 padding[5];
+};
+
+/* The beginning of every record in the ring. */
+struct record_header {
+	/* CLOCK_MONOTONIC, ns */
+	__u64 timestamp;
+	__u32 process_id;
+	__u32 thread_id;
+	char comm[16];
+	/* Index of the probe, as in the configuration. */
+	__u32 probe;
+	__u16 cpu;
+	/* Sections that had no room or could not be read, capped at 65535. */
+	__u16 incomplete;
+};
+
+/* The beginning of every section in a record; `size` bytes follow. */
+struct section_header {
+	/* Collector, or COLLECTOR_CORE. */
+	__u8 collector;
+	/* Which of the collector's sections. */
+	__u8 kind;
+	__u16 padding;
+	__u32 size;
+};
+
+/* The collector number under which the core itself writes sections. */
+#define COLLECTOR_CORE 0xff
+
+enum core_section {
+	/* Return addresses, __u64 each, innermost first. */
+	CORE_STACK = 0,
+};
+
+/* Why an event, or a part of one, is missing. */
+enum loss_cause {
+	/* No room in the ring. */
+	LOSS_RING_FULL,
+	/* All scratch slots of the CPU were in use. */
+	LOSS_NO_SCRATCH,
+	/* A section was left out: no room, or the kernel's memory could not be read. The event itself is there. */
+	LOSS_INCOMPLETE,
+	/* The return of a call whose entry could not be remembered. */
+	LOSS_CALL_TABLE_FULL,
+	LOSS_CAUSES,
+};
+
+struct loss_counters {
+	__u64 count[LOSS_CAUSES];
+};
+
+/* What happened to the table of tracked packets. */
+struct tracking_counters {
+	__u64 tracked;
+	/* Live packets that made room for newer ones. */
+	__u64 evicted;
+	/* Packets that could not be entered. */
+	__u64 failed;
+};
+
+#endif

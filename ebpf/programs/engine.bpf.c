@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* From a hit to a record in the ring. The programs of the probe types call process(). */
+#include <tracer/engine.h>
+#include <tracer/atomic.h>
+#include <tracer/dispatch.h>
+#include <tracer/tracking.h>
+
+volatile bool enabled;
+
+const volatile bool has_cookies = true;
+
+const volatile u32 event_size = EVENT_FIXED_SIZE;
+
+/* Bytes in the ring from which on the reader is woken; below it looks by itself, every few dozen milliseconds. */
+const volatile u64 wake_level = 1 << 20;
+
+/* Least time between two wake-ups, ns: one costs more than the rest of a hit. */
+#define WAKE_INTERVAL 1000000
+
+/* When the reader was last woken. Two CPUs that meet here wake it twice. */
+static volatile u64 woken;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+} ring SEC(".maps");
+
+/* Sized by the loader: one entry a probe. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct probe_config);
+} probes SEC(".maps");
+
+/* Which probe is at which address; used where there are no cookies. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, u64);
+	__type(value, u64);
+} probes_by_address SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct loss_counters);
+} losses SEC(".maps");
+
+/* What is known about calls that have not returned yet. A call that never returns (its task died) is pushed out. */
+struct call {
+	struct sk_buff *packet;
+	u64 number;
+	u64 index;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, u64);
+	__type(value, struct call);
+} calls SEC(".maps");
+
+/* Where events are built: SCRATCH_SLOTS for each CPU. The loader makes room for the packet bytes behind `event`. */
+struct scratch {
+	u64 busy;
+	u8 skb[SKB_COPY_SIZE];
+	u8 event[EVENT_FIXED_SIZE];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SCRATCH_SLOTS);
+	__uint(key_size, sizeof(u32));
+	__uint(value_size, sizeof(struct scratch));
+} scratch_memory SEC(".maps");
+
+INTERNAL int count_loss(u32 index, u32 cause)
+{
+	struct loss_counters *counters = bpf_map_lookup_elem(&losses, &index);
+
+	if (counters && cause < LOSS_CAUSES)
+		__sync_fetch_and_add(&counters->count[cause], 1);
+	return 0;
+}
+
+INTERNAL int configure(struct hit *hit, u64 index)
+{
+	u32 key = index;
+
+	hit->index = key;
+	hit->probe = bpf_map_lookup_elem(&probes, &key);
+	return hit->probe != NULL;
+}
+
+INTERNAL u64 index_at(u64 address)
+{
+	u64 *index = bpf_map_lookup_elem(&probes_by_address, &address);
+
+	return index ? *index : ~0ULL;
+}
+
+INTERNAL int find_packet(struct hit *hit, u64 argument)
+{
+	const struct probe_config *probe = hit->probe;
+
+	if (!probe)
+		return 0;
+	if (argument && probe->flags & PROBE_PACKET_INDIRECT &&
+	    bpf_probe_read_kernel(&argument, sizeof(argument), (void *)(argument + probe->packet_offset))) {
+		incomplete(hit);
+		argument = 0;
+	}
+	hit->packet = (struct sk_buff *)argument;
+	return 0;
+}
+
+/*
+ * Finds out who the packet is, beginning to track it if need be. Afterwards a packet that was freed while the probed call
+ * ran is no longer in `hit->packet`: its memory belongs to somebody else.
+ */
+static __always_inline void recognise(struct hit *hit)
+{
+	u64 head = 0, number;
+
+	if (!hit->packet || !tracking_enabled)
+		return;
+	if (bpf_core_read(&head, sizeof(head), &hit->packet->head) || !head) {
+		incomplete(hit);
+		hit->packet = NULL;
+		return;
+	}
+	number = tracked_number(head);
+	if (hit->is_return) {
+		if (number != hit->number)
+			hit->packet = NULL;
+	} else {
+		if (!number && hit->probe && !(hit->probe->flags & PROBE_PACKET_MAY_BE_GONE))
+			number = begin_tracking(head, hit->timestamp);
+		hit->number = number;
+	}
+}
+
+static __always_inline struct scratch *claim_scratch(void)
+{
+	u32 first = bpf_get_smp_processor_id() * SCRATCH_SLOTS;
+
+	for (u32 i = 0; i < SCRATCH_SLOTS; i++) {
+		u32 key = first + i;
+		struct scratch *slot = bpf_map_lookup_elem(&scratch_memory, &key);
+
+		if (slot && !fetch_or(&slot->busy, 1))
+			return slot;
+	}
+	return NULL;
+}
+
+static __always_inline void append_stack(struct hit *hit)
+{
+	const u32 room = STACK_DEPTH * sizeof(u64);
+	u64 *frames = append(hit, COLLECTOR_CORE, CORE_STACK, room);
+	long size;
+
+	if (!frames)
+		return;
+	size = bpf_get_stack(hit->context, frames, room, 0);
+	if (size <= 0 || size > room) {
+		take_back(hit, room);
+		return;
+	}
+	((struct section_header *)frames - 1)->size = size;
+	hit->length -= room - size;
+}
+
+static __always_inline void send(struct hit *hit, u32 length)
+{
+	u64 flags = BPF_RB_NO_WAKEUP;
+
+	if (length > event_size)
+		return;
+	if (hit->timestamp - woken > WAKE_INTERVAL && bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= wake_level) {
+		woken = hit->timestamp;
+		flags = BPF_RB_FORCE_WAKEUP;
+	}
+	if (bpf_ringbuf_output(&ring, hit->event, length, flags))
+		count_loss(hit->index, LOSS_RING_FULL);
+}
+
+INTERNAL int process(struct hit *hit)
+{
+	struct record_header *header;
+	struct scratch *scratch;
+	u64 task;
+
+	if (!hit->probe)
+		return 0;
+	recognise(hit);
+	if (hit->number && !identify(hit, hit->number))
+		hit->number = 0;
+
+	scratch = claim_scratch();
+	if (!scratch) {
+		count_loss(hit->index, LOSS_NO_SCRATCH);
+		return 0;
+	}
+	hit->event = scratch->event;
+	header = (void *)scratch->event;
+	task = bpf_get_current_pid_tgid();
+	header->timestamp = hit->timestamp;
+	header->process_id = task >> 32;
+	header->thread_id = task;
+	bpf_get_current_comm(header->comm, sizeof(header->comm));
+	header->probe = hit->index;
+	header->cpu = bpf_get_smp_processor_id();
+	hit->length = sizeof(*header);
+
+	if (hit->packet) {
+		u32 size = bpf_core_type_size(struct sk_buff);
+
+		if (size > SKB_COPY_SIZE)
+			size = SKB_COPY_SIZE;
+		if (bpf_probe_read_kernel(scratch->skb, size, hit->packet))
+			incomplete(hit);
+		else
+			hit->skb = (void *)scratch->skb;
+	}
+	call_hooks(hit);
+	if (hit->probe->flags & PROBE_STACK)
+		append_stack(hit);
+
+	header->incomplete = hit->incomplete > 0xffff ? 0xffff : hit->incomplete;
+	if (hit->incomplete)
+		count_loss(hit->index, LOSS_INCOMPLETE);
+	send(hit, hit->length);
+	scratch->busy = 0;
+	return 0;
+}
+
+INTERNAL int remember_call(struct hit *hit, u64 key)
+{
+	struct call call = { .packet = hit->packet, .index = hit->index };
+
+	recognise(hit);
+	call.packet = hit->packet;
+	call.number = hit->number;
+	if (!bpf_map_update_elem(&calls, &key, &call, BPF_ANY))
+		return 1;
+	count_loss(hit->index, LOSS_CALL_TABLE_FULL);
+	return 0;
+}
+
+INTERNAL int recall(struct hit *hit, u64 key)
+{
+	struct call *call = bpf_map_lookup_elem(&calls, &key);
+
+	if (!call)
+		return 0;
+	hit->is_return = true;
+	hit->packet = call->packet;
+	hit->number = call->number;
+	if (!configure(hit, call->index))
+		return 0;
+	bpf_map_delete_elem(&calls, &key);
+	return 1;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0 OR MIT
+"""The functional tests: which of them run on which kernel, and their results."""
+
+import json
+import re
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import kernels
+from cache import REPOSITORY, Failure, say
+from machine import Machine
+
+MODERN = frozenset({"6.1", "6.12", "7"})
+# A test's top module says where it runs.
+TIERS = {
+    "quick": {
+        "everywhere": MODERN,
+        "full": frozenset({"6.12"}),
+        "legacy": frozenset({"5.10"}),
+        "verifier": frozenset(kernels.SERIES),
+    },
+}
+TIERS["full"] = {**TIERS["quick"], "full": MODERN}
+
+
+@dataclass
+class Result:
+    """What came out on one kernel."""
+
+    kernel: str
+    passed: int = 0
+    failed: int = 0
+    seconds: float = 0
+    error: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return self.passed > 0 and not self.failed and not self.error
+
+
+def cargo(kind: str, name: str, *command: str) -> Path:
+    """Builds with cargo and returns the executable of the target `name`."""
+    build = subprocess.run(["cargo", *command, "--message-format=json-render-diagnostics"], cwd=REPOSITORY,
+                           stdout=subprocess.PIPE, text=True)
+    if build.returncode:
+        raise Failure(f"`cargo {' '.join(command)}` failed")
+    for line in build.stdout.splitlines():
+        message = json.loads(line)
+        if message.get("executable") and message["target"]["name"] == name and kind in message["target"]["kind"]:
+            return Path(message["executable"])
+    raise Failure(f"`cargo {' '.join(command)}` built no {kind} target `{name}`")
+
+
+def build_tracer() -> Path:
+    """The program under test, built as it is shipped."""
+    return cargo("bin", "tracer", "build", "--release")
+
+
+def build_tests() -> Path:
+    return cargo("test", "functional", "test", "--release", "--no-run", "-p", "tracer-tests")
+
+
+def choose(binary: Path, kernel: str, tier: str, arguments: list[str]) -> list[str]:
+    """The names of the tests that `arguments` (filters and flags of libtest) and the tier leave for a kernel."""
+    listing = subprocess.run([binary, "--list", "--format", "terse", *arguments], check=True, stdout=subprocess.PIPE,
+                             text=True).stdout
+    names = [line.removesuffix(": test") for line in listing.splitlines() if line.endswith(": test")]
+    for name in names:
+        if name.split("::")[0] not in TIERS[tier]:
+            raise Failure(f"test `{name}` would never run: its top module must be one of {', '.join(TIERS[tier])}")
+    return [name for name in names if kernel in TIERS[tier][name.split("::")[0]]]
+
+
+def flags_of(arguments: list[str]) -> list[str]:
+    """libtest's flags without the filters, which `choose` has applied; so it has `--skip`, which `--exact` breaks."""
+    flags, rest = [], list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        takes_value = argument in ("--skip", "--format", "--color", "--logfile", "-Z") and rest
+        value = [rest.pop(0)] if takes_value else []
+        if argument.startswith("-") and not argument.startswith("--skip") and argument != "--exact":
+            flags += [argument, *value]
+    return flags
+
+
+def run(kernel: str, tier: str, arguments: list[str], tracer: Path, tests: Path, timeout: float) -> Result:
+    """Runs the tests of a kernel in one boot. That no test ran is a failure."""
+    start = time.monotonic()
+    result = Result(kernel)
+    try:
+        names = choose(tests, kernel, tier, arguments)
+        if not names:
+            raise Failure("no test to run")
+        say(f"{len(names)} tests on kernel {kernel}")
+        output = bytearray()
+        environment = {
+            "TRACER_BIN": str(tracer),
+            # The guest can't write snapshots into the repository, and insta must not run cargo to find it.
+            "INSTA_UPDATE": "no",
+            "INSTA_WORKSPACE_ROOT": str(REPOSITORY),
+        }
+        machine = Machine(virtio_nic=True, timeout=timeout, environment=environment)
+        status = machine.run(kernels.get(kernel), [str(tests), "--test-threads=1", *flags_of(arguments), "--exact", *names],
+                             on_stdout=output.extend)
+        for counts in re.finditer(rb"^test result: .*? (\d+) passed; (\d+) failed;", output, re.MULTILINE):
+            result.passed += int(counts[1])
+            result.failed += int(counts[2])
+        if result.passed + result.failed == 0:
+            result.error = "no test ran"
+        elif status and not result.failed:
+            result.error = f"exit status {status}"
+    except Failure as failure:
+        say(f"kernel {kernel}: error: {failure}")
+        result.error = str(failure).splitlines()[0]
+    result.seconds = time.monotonic() - start
+    return result
+
+
+def summary(results: list[Result]) -> str:
+    """A table with one line a kernel."""
+    lines = [f"{'kernel':8}{'passed':>8}{'failed':>8}{'seconds':>9}"]
+    for result in results:
+        verdict = result.error or ("ok" if result.ok else "FAILED")
+        lines.append(f"{result.kernel:8}{result.passed:8}{result.failed:8}{result.seconds:9.0f}  {verdict}")
+    return "\n".join(lines)
