@@ -27,7 +27,8 @@ fn main() {
     fs::write(out.join("dispatch.bpf.c"), dispatcher(&names)).expect("OUT_DIR is writable");
 
     let mut includes: Vec<PathBuf> =
-        env::split_paths(&env::var_os("DEP_TRACER_EBPF_INCLUDE").expect("tracer-ebpf says where its headers are")).collect();
+        env::split_paths(&env::var_os("DEP_TRACER_EBPF_INCLUDE").expect("tracer-ebpf says where its headers are"))
+            .collect();
     includes.push(generated);
     tracer_ebpf_build::compile(&out.join("dispatch.bpf.c"), &includes);
 
@@ -65,8 +66,12 @@ fn dispatcher(names: &[String]) -> String {
     }
     text.push_str("INTERNAL int call_hooks(struct hit *hit)\n{\n\tif (!hit->probe)\n\t\treturn 0;\n");
     for name in names {
-        writeln!(text, "\tif (hit->probe->collectors & 1U << COLLECTOR_{})\n\t\thook_{name}(hit);", name.to_uppercase())
-            .expect("a string takes everything");
+        writeln!(
+            text,
+            "\tif (hit->probe->collectors & 1U << COLLECTOR_{})\n\t\thook_{name}(hit);",
+            name.to_uppercase()
+        )
+        .expect("a string takes everything");
     }
     text.push_str("\treturn 0;\n}\n");
     text

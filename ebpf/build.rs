@@ -36,7 +36,10 @@ fn main() {
     tracer_ebpf_build::bind(
         &own.join("include/tracer/wire.h"),
         "wire",
-        &["(NO_ARGUMENT|STACK_DEPTH|EVENT_FIXED_SIZE|SKB_COPY_SIZE|SCRATCH_SLOTS|COLLECTOR_CORE)", "(PROBE|LOSS|CORE)_.*",
-          "(probe_flags|probe_config|record_header|section_header|core_section|loss_cause|loss_counters|tracking_counters)"],
+        &[
+            "(NO_ARGUMENT|STACK_DEPTH|EVENT_FIXED_SIZE|SKB_COPY_SIZE|SCRATCH_SLOTS|COLLECTOR_CORE)",
+            "(PROBE|LOSS|CORE)_.*",
+            "(probe_flags|probe_config|record_header|section_header|core_section|loss_cause|loss_counters|tracking_counters)",
+        ],
     );
 }

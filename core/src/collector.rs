@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The registry of collectors: one [`Collector`] value describes each, and everything else derives from it.
 
+use std::fmt;
+
+use clap::{Arg, ArgMatches};
+
+use crate::error::{Error, ErrorKind};
+use crate::event::json::EventJson;
 use crate::event::section::SectionDescriptor;
+use crate::kernel::Kernel;
+use crate::probe::ProbeSpec;
 
 /// A collector: what it is called, what it adds to events, and the eBPF hook that gathers it.
-#[derive(Debug)]
 pub struct Collector {
     /// The name that `-c` takes, e.g. `skb-tracking`.
     pub name: &'static str,
@@ -12,6 +19,146 @@ pub struct Collector {
     pub about: &'static str,
     /// The sections that it writes.
     pub sections: &'static [SectionDescriptor],
+    /// Its eBPF part.
+    pub hook: Hook,
+    /// Options of `collect` that belong to it.
+    pub arguments: fn() -> Vec<Arg>,
+    /// Finds out whether it can run here, says what it needs, and returns what reads its records.
+    pub start: fn(&Kernel, &ArgMatches, &mut Needs) -> Result<Box<dyn Decode>, Error>,
+}
+
+impl fmt::Debug for Collector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Collector").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 inventory::collect!(Collector);
+
+/// The eBPF part of a collector, as the collectors' build script made it.
+#[derive(Clone, Copy)]
+pub struct Hook {
+    /// The number that stands for the collector in records and in the configuration of probes.
+    pub number: u8,
+    /// The compiled hook.
+    pub object: &'static [u8],
+}
+
+/// What a collector needs of the session that it takes part in.
+#[derive(Debug, Default)]
+pub struct Needs {
+    pub(crate) constants: Vec<(&'static str, Vec<u8>)>,
+    pub(crate) symbols: Vec<(&'static str, &'static str)>,
+    pub(crate) event_bytes: u32,
+    pub(crate) tracking: bool,
+    pub(crate) probes: Vec<ProbeSpec>,
+}
+
+impl Needs {
+    /// Sets a `const volatile` variable of the hook.
+    pub fn constant<const N: usize>(&mut self, variable: &'static str, value: [u8; N]) {
+        self.constants.push((variable, value.to_vec()));
+    }
+
+    /// Puts the address of a kernel symbol into a 64-bit `volatile` variable of the hook before collection begins; it stays 0
+    /// when the kernel has no such symbol or hides it.
+    pub fn symbol_address(&mut self, variable: &'static str, symbol: &'static str) {
+        self.symbols.push((variable, symbol));
+    }
+
+    /// Asks for this much room in an event beyond what every event has.
+    pub fn event_bytes(&mut self, bytes: u32) {
+        self.event_bytes += bytes;
+    }
+
+    /// Asks for packets to be tracked.
+    pub fn tracking(&mut self) {
+        self.tracking = true;
+    }
+
+    /// Brings a probe of its own.
+    pub fn probe(&mut self, probe: ProbeSpec) {
+        self.probes.push(probe.suggested());
+    }
+}
+
+/// Reads the sections that a hook wrote.
+pub trait Decode: Send {
+    /// Adds what is in a section to an event. `kind` and `bytes` are as the hook wrote them.
+    ///
+    /// # Errors
+    /// When the bytes are not what the hook writes.
+    fn decode(&mut self, kind: u8, bytes: &[u8], event: &mut EventJson) -> Result<(), DecodeError>;
+
+    /// Called when an event has no more sections: for what is put together from several.
+    ///
+    /// # Errors
+    /// As for `decode`.
+    fn end(&mut self, event: &mut EventJson) -> Result<(), DecodeError> {
+        let _ = event;
+        Ok(())
+    }
+}
+
+/// Why a section of a record can't be read. Both mean that hook and decoder don't fit: a defect of `tracer`.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// A number for which there is no section.
+    #[error("section {0} is not known")]
+    Kind(u8),
+    /// Too few bytes.
+    #[error("section {kind} has {length} bytes, too few")]
+    Short {
+        /// The section's number.
+        kind: u8,
+        /// Bytes.
+        length: usize,
+    },
+    /// The section could not be written.
+    #[error("it can't be written as JSON")]
+    Json(#[from] serde_json::Error),
+}
+
+/// A struct of the wire format: plain integers and arrays of them, for which any bytes are a valid value.
+///
+/// # Safety
+/// Only for types that have no padding bytes and are valid for every pattern of bytes.
+pub unsafe trait Wire: Copy {
+    /// Copies the value out of the beginning of `bytes`; what follows is returned too.
+    ///
+    /// # Errors
+    /// When there are too few bytes.
+    fn read(kind: u8, bytes: &[u8]) -> Result<(Self, &[u8]), DecodeError> {
+        let Some((own, rest)) = bytes.split_at_checked(size_of::<Self>()) else {
+            return Err(DecodeError::Short { kind, length: bytes.len() });
+        };
+        // SAFETY: `own` has as many bytes as the type, which takes any; the pointer need not be aligned.
+        Ok((unsafe { own.as_ptr().cast::<Self>().read_unaligned() }, rest))
+    }
+}
+
+// SAFETY: integers and an array of them, with explicit padding.
+unsafe impl Wire for tracer_ebpf::wire::record_header {}
+// SAFETY: integers, with explicit padding.
+unsafe impl Wire for tracer_ebpf::wire::section_header {}
+
+/// All collectors, by name.
+///
+/// # Errors
+/// When there is none (the program was built without naming the crate that has them) or a name or number occurs twice.
+pub fn all() -> Result<Vec<&'static Collector>, Error> {
+    let mut all: Vec<&Collector> = inventory::iter::<Collector>.into_iter().collect();
+    all.sort_by_key(|collector| collector.name);
+    if all.is_empty() {
+        return Err(Error::new(ErrorKind::Failure, "this program was built without any collector"));
+    }
+    for (index, collector) in all.iter().enumerate() {
+        let twice = |other: &&&Collector| other.name == collector.name || other.hook.number == collector.hook.number;
+        if let Some(other) = all[..index].iter().find(twice) {
+            let names =
+                format!("the collectors `{}` and `{}` have the same name or number", other.name, collector.name);
+            return Err(Error::new(ErrorKind::Failure, names));
+        }
+    }
+    Ok(all)
+}

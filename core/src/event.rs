@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Events: their sections, their JSON, their text, and the files that hold them.
 
+pub mod clock;
 pub mod core_sections;
 pub mod json;
 pub mod line;
+pub mod print;
 pub mod reader;
+pub mod schema;
 pub mod section;
 pub mod section_table;
+mod series;
+pub mod sort;
 pub mod text;

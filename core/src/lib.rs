@@ -4,3 +4,6 @@
 pub mod collector;
 pub mod error;
 pub mod event;
+pub mod kernel;
+pub mod probe;
+pub mod session;

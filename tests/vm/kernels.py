@@ -105,7 +105,7 @@ def apt_for(suite: str) -> dict[str, str]:
         sites = debian_sites(own)
     if "Debian" not in sites:
         raise Failure("apt knows no Debian mirror: is this a Debian machine with apt sources?")
-    keyrings = [*Path("/usr/share/keyrings").glob("debian-archive-keyring.[gp][pg]g")]
+    keyrings = sorted(Path("/usr/share/keyrings").glob("debian-archive-keyring.*"))
     options = "target=Packages" + (f" signed-by={keyrings[0]}" if keyrings else "")
     lines = [f"deb [{options}] {sites['Debian']} {suite} main"]
     if suite != "sid" and "Debian-Security" in sites:
@@ -123,7 +123,9 @@ def apt_for(suite: str) -> dict[str, str]:
         "APT::Sandbox::User": "root",
     }.items()))
     environment = {**os.environ, "APT_CONFIG": str(root / "apt.conf"), "LC_ALL": "C"}
-    subprocess.run(["apt-get", "-qq", "update"], check=True, env=environment)
+    if subprocess.run(["apt-get", "-qq", "update"], env=environment).returncode:
+        # A suite that has moved to the archive in part still has kernels in the other part.
+        say(f"apt-get update failed for Debian {suite}, going on with what there is")
     return environment
 
 
@@ -153,13 +155,14 @@ def download(series: str) -> None:
     offers = candidates(series, environment)
     if not offers:
         raise Failure(f"no package of kernel {series} in Debian {SERIES[series].suite}")
+    # What an interrupted run has left.
+    for leftover in home.glob("tmp-*"):
+        shutil.rmtree(leftover)
     # An index can be ahead of, or behind, the files of a mirror: then an older version serves as well.
     for version, packages in offers[:3]:
         if (home / version).exists():
             say(f"kernel {series} {version} is the newest")
             return
-        for leftover in home.glob("tmp-*"):
-            shutil.rmtree(leftover)
         work = Path(tempfile.mkdtemp(prefix="tmp-", dir=home))
         try:
             say(f"downloading {shlex.join(packages)}")

@@ -67,9 +67,13 @@ class Machine:
             collect: Callable[[Path], None] | None = None) -> int:
         """Runs `command` in the guest and returns its exit status. `on_stdout` sees the output as it comes; `collect`
         sees the shared folder at the end, before it is removed."""
+        home = cache() / "run"
+        home.mkdir(exist_ok=True)
+        for leftover in home.iterdir():
+            # Of a run that was killed; none takes a day.
+            if leftover.stat().st_mtime < time.time() - 86400:
+                shutil.rmtree(leftover, ignore_errors=True)
         for attempt in range(1, BOOT_ATTEMPTS + 1):
-            home = cache() / "run"
-            home.mkdir(exist_ok=True)
             shared = Path(tempfile.mkdtemp(prefix=f"{kernel.series}-", dir=home))
             try:
                 status = self._boot(kernel, command, shared, on_stdout)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import kernels
-from cache import REPOSITORY, Failure, say
+from cache import REPOSITORY, Failure, say, tools
 from machine import Machine
 
 MODERN = frozenset({"6.1", "6.12", "7"})
@@ -97,6 +97,8 @@ def run(kernel: str, tier: str, arguments: list[str], tracer: Path, tests: Path,
         output = bytearray()
         environment = {
             "TRACER_BIN": str(tracer),
+            # With the packages of requirements.txt.
+            "TRACER_PYTHON": str(tools() / "bin/python"),
             # The guest can't write snapshots into the repository, and insta must not run cargo to find it.
             "INSTA_UPDATE": "no",
             "INSTA_WORKSPACE_ROOT": str(REPOSITORY),

@@ -4,8 +4,10 @@
 
 import argparse
 import json
+import shlex
 import shutil
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -78,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
         sub.set_defaults(function=function)
         return sub
 
-    sub = command("tools", lambda _: tools() and 0, "install the Python tools that are missing")
+    command("tools", lambda _: print(tools() / "bin/python"), "install missing Python tools, print their interpreter")
     sub = command("fetch", fetch, "download kernels that are missing, and list them")
     sub.add_argument("kernels", nargs="*", metavar="KERNEL", help=f"of {', '.join(kernels.SERIES)}; default: all")
     sub.add_argument("--update", action="store_true", help="look for newer packages")
@@ -119,9 +121,12 @@ def main() -> int:
         signal.signal(number, lambda *_: sys.exit(128 + signal.SIGTERM))
     arguments = parser().parse_args()
     try:
-        return arguments.function(arguments)
+        return arguments.function(arguments) or 0
     except Failure as failure:
         say(f"error: {failure}")
+        return 1
+    except subprocess.CalledProcessError as failure:
+        say(f"error: `{shlex.join(map(str, failure.cmd))}` ended with status {failure.returncode}")
         return 1
     except KeyboardInterrupt:
         return 130

@@ -12,8 +12,8 @@ const volatile u32 snaplen = 255;
 const volatile u32 skb_sections;
 
 /* Where the kernel keeps the base addresses that lead from a page to its memory; 0: unknown, paged data is left out. */
-const volatile u64 vmemmap_base_at;
-const volatile u64 page_offset_base_at;
+volatile u64 vmemmap_base_at;
+volatile u64 page_offset_base_at;
 
 #define ETHERNET_HEADER 14
 #define ARPHRD_ETHER 1

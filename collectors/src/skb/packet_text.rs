@@ -10,7 +10,7 @@
 //! | Ethernet (with `-e`) | `SRC > DST ethertype IPv4 (0x0800)` |
 //! | 802.3 (`SRC > DST` with `-e`) | `SRC > DST 802.3 LLC dsap STP (0x42) ssap STP (0x42) ctrl 0x03 length 38` |
 //! | VLAN tag, each | `vlan 100 p 5 [DEI]`, with `-e` followed by the next `ethertype ...` |
-//! | ARP | `ARP request who-has A tell B length 28`, `ARP reply A is-at MAC length 28`; no `ARP` behind a printed ethertype |
+//! | ARP | `ARP request who-has A tell B length 28`, `ARP reply A is-at MAC length 28`; with `-e` no `ARP` |
 //! | IPv4 | `A > B ttl 64 tos 0x0 id 7 off 0 [DF] len 84 [opts [40 bytes]] proto ICMP (1)` |
 //! | IPv6 | `A > B hlim 64 tclass 0x0 flowlabel 0x0 len 64 [exts [HBH,frag (0xb5dce214:0\|1448)+]] proto TCP (6)` |
 //! | TCP | `flags [S.] seq 1[:5] [ack 2] win 63 [urg 1] [options [mss 1460,nop]] length 4` |
@@ -23,6 +23,8 @@
 //! - `tos` and `tclass` are the whole byte (DSCP and ECN); `off` and `frag` count bytes; `len` is what the IP header
 //!   says (IPv4: the header included, IPv6: not); `length` is the layer's payload, except for ARP and ICMP, where it
 //!   is the whole message, as tcpdump has it.
+//! - The punctuation is not tcpdump's (no commas between fields), and `seq` is always there: a tracer's user compares
+//!   the same packet at many places.
 //! - A fragment that is not the first ends after `proto`: what follows is no transport header.
 //! - Where the captured bytes end inside a header, the line ends with the name of that header: `[|ip]`. A payload that
 //!   is cut is not mentioned. A header whose own lengths contradict the packet is marked `[bad ...]`, and a packet that
@@ -85,26 +87,17 @@ struct Payload<'a> {
 
 impl<'a> Payload<'a> {
     fn new(bytes: &'a [u8], len: usize) -> Self {
-        Self {
-            bytes,
-            len: len.max(bytes.len()),
-        }
+        Self { bytes, len: len.max(bytes.len()) }
     }
 
     /// What follows the first `count` bytes.
     fn skip(self, count: usize) -> Self {
-        Self {
-            bytes: self.bytes.get(count..).unwrap_or_default(),
-            len: self.len.saturating_sub(count),
-        }
+        Self { bytes: self.bytes.get(count..).unwrap_or_default(), len: self.len.saturating_sub(count) }
     }
 
     /// The same without what lies beyond `len` bytes: padding, or another layer's trailer.
     fn limit(self, len: usize) -> Self {
-        Self {
-            bytes: self.bytes.get(..len).unwrap_or(self.bytes),
-            len: self.len.min(len),
-        }
+        Self { bytes: self.bytes.get(..len).unwrap_or(self.bytes), len: self.len.min(len) }
     }
 
     /// The `N` captured bytes at `offset`, unless they were cut off.

@@ -87,7 +87,9 @@ impl<'a> EventLine<'a> {
 
     /// Reads of section `name` only what `T` has.
     pub(super) fn light<T: Deserialize<'a>>(&self, name: &'static str) -> Result<Option<T>, EventError> {
-        let Some(json) = self.section(name) else { return Ok(None) };
+        let Some(json) = self.section(name) else {
+            return Ok(None);
+        };
         match serde_json::from_str(json) {
             Ok(value) => Ok(Some(value)),
             Err(error) => Err(EventError::Section { name, error: error.into() }),

@@ -218,7 +218,7 @@ mod tests {
         let cut_off_in_the_middle = format!("{ONE}\n{}\n{ONE}\n", &TWO[..9]);
         assert_eq!(
             message(cut_off_in_the_middle.as_bytes()),
-            "line 2 is no event: EOF while parsing a string at column 9"
+            "line 2 is no event: EOF while parsing an object at column 9"
         );
         assert_eq!(message(b"x"), "line 1 is no event: neither a JSON object nor an array of them");
         assert_eq!(message(b"{\"a\":\"\xff\"}"), "line 1 is no event: not UTF-8 from byte 7 on");

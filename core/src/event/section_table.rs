@@ -27,9 +27,7 @@ impl SectionTable {
     ///
     /// # Errors
     /// When two have the same name.
-    pub fn with_sections(
-        sections: impl IntoIterator<Item = SectionDescriptor>,
-    ) -> Result<Self, DuplicateSection> {
+    pub fn with_sections(sections: impl IntoIterator<Item = SectionDescriptor>) -> Result<Self, DuplicateSection> {
         let mut table = Self::default();
         for section in CORE_SECTIONS.iter().copied().chain(sections) {
             if table.by_name.insert(section.name, section).is_some() {

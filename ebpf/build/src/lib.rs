@@ -27,7 +27,17 @@ pub fn compile_as(source: &Path, name: &str, includes: &[PathBuf]) -> PathBuf {
         other => panic!("no calling convention is known for {other:?}"),
     };
     let status = Command::new(&clang)
-        .args(["-target", "bpf", "-O2", "-g", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-sign-compare", "-Werror"])
+        .args([
+            "-target",
+            "bpf",
+            "-O2",
+            "-g",
+            "-Wall",
+            "-Wextra",
+            "-Wno-unused-parameter",
+            "-Wno-sign-compare",
+            "-Werror",
+        ])
         // v3: atomic operations that return a value, 32-bit jumps. No address-significance table: libbpf's linker refuses it.
         .args(["-mcpu=v3", "-fno-addrsig"])
         .arg(format!("-D__TARGET_ARCH_{architecture}"))

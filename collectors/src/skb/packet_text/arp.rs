@@ -24,24 +24,14 @@ pub(super) fn write_arp(out: &mut dyn fmt::Write, payload: Payload<'_>) -> fmt::
             write!(out, " tell {}", addresses.sender_ip)?;
         }
         (ArpOperation::REPLY, Some(addresses)) => {
-            write!(
-                out,
-                "reply {} is-at {}",
-                addresses.sender_ip,
-                Mac(addresses.sender_mac)
-            )?;
+            write!(out, "reply {} is-at {}", addresses.sender_ip, Mac(addresses.sender_mac))?;
         }
         (operation, _) => {
             match operation_name(operation) {
                 Some(name) => write!(out, "{name} (op {})", operation.0)?,
                 None => write!(out, "op {}", operation.0)?,
             }
-            write!(
-                out,
-                " hardware {} protocol {:#06x}",
-                packet.hw_addr_type().0,
-                packet.proto_addr_type().0
-            )?;
+            write!(out, " hardware {} protocol {:#06x}", packet.hw_addr_type().0, packet.proto_addr_type().0)?;
         }
     }
     write!(out, " length {}", payload.len)
@@ -57,9 +47,7 @@ struct Addresses {
 
 /// `None` for other hardware, other protocols, and sizes that do not fit them.
 fn ethernet_ipv4(packet: &ArpPacketSlice<'_>) -> Option<Addresses> {
-    if packet.hw_addr_type() != ArpHardwareId::ETHERNET
-        || packet.proto_addr_type() != EtherType::IPV4
-    {
+    if packet.hw_addr_type() != ArpHardwareId::ETHERNET || packet.proto_addr_type() != EtherType::IPV4 {
         return None;
     }
     Some(Addresses {

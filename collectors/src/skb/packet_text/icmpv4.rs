@@ -28,12 +28,10 @@ pub(super) fn write_icmpv4(out: &mut dyn fmt::Write, message: Payload<'_>) -> fm
                 Some(Ok(()))
             }
         }
-        icmpv4::TYPE_REDIRECT => message
-            .array(4)
-            .map(|gateway: [u8; 4]| write!(out, " to {}", Ipv4Addr::from(gateway))),
-        icmpv4::TYPE_PARAMETER_PROBLEM => message
-            .array(4)
-            .map(|[octet]| write!(out, " - octet {octet}")),
+        icmpv4::TYPE_REDIRECT => {
+            message.array(4).map(|gateway: [u8; 4]| write!(out, " to {}", Ipv4Addr::from(gateway)))
+        }
+        icmpv4::TYPE_PARAMETER_PROBLEM => message.array(4).map(|[octet]| write!(out, " - octet {octet}")),
         icmpv4::TYPE_ECHO_REQUEST
         | icmpv4::TYPE_ECHO_REPLY
         | icmpv4::TYPE_TIMESTAMP
@@ -41,10 +39,9 @@ pub(super) fn write_icmpv4(out: &mut dyn fmt::Write, message: Payload<'_>) -> fm
         | icmpv4::TYPE_INFO_REQUEST
         | icmpv4::TYPE_INFO_REPLY
         | icmpv4::TYPE_ADDRESS
-        | icmpv4::TYPE_ADDRESSREPLY => message
-            .u16(4)
-            .zip(message.u16(6))
-            .map(|(id, sequence)| write!(out, " id {id} seq {sequence}")),
+        | icmpv4::TYPE_ADDRESSREPLY => {
+            message.u16(4).zip(message.u16(6)).map(|(id, sequence)| write!(out, " id {id} seq {sequence}"))
+        }
         _ => Some(Ok(())),
     };
     match complete {
@@ -61,19 +58,13 @@ fn type_words(kind: u8, code: u8) -> Option<&'static str> {
         (icmpv4::TYPE_SOURCE_QUENCH, _) => "source quench",
         (icmpv4::TYPE_REDIRECT, icmpv4::CODE_REDIRECT_FOR_NETWORK) => "redirect net",
         (icmpv4::TYPE_REDIRECT, icmpv4::CODE_REDIRECT_FOR_HOST) => "redirect host",
-        (icmpv4::TYPE_REDIRECT, icmpv4::CODE_REDIRECT_TYPE_OF_SERVICE_AND_NETWORK) => {
-            "redirect net for tos"
-        }
-        (icmpv4::TYPE_REDIRECT, icmpv4::CODE_REDIRECT_TYPE_OF_SERVICE_AND_HOST) => {
-            "redirect host for tos"
-        }
+        (icmpv4::TYPE_REDIRECT, icmpv4::CODE_REDIRECT_TYPE_OF_SERVICE_AND_NETWORK) => "redirect net for tos",
+        (icmpv4::TYPE_REDIRECT, icmpv4::CODE_REDIRECT_TYPE_OF_SERVICE_AND_HOST) => "redirect host for tos",
         (icmpv4::TYPE_REDIRECT, _) => "redirect",
         (icmpv4::TYPE_ECHO_REQUEST, _) => "echo request",
         (icmpv4::TYPE_ROUTER_ADVERTISEMENT, _) => "router advertisement",
         (icmpv4::TYPE_ROUTER_SOLICITATION, _) => "router solicitation",
-        (icmpv4::TYPE_TIME_EXCEEDED, icmpv4::CODE_TIME_EXCEEDED_TTL_EXCEEDED_IN_TRANSIT) => {
-            "time exceeded in-transit"
-        }
+        (icmpv4::TYPE_TIME_EXCEEDED, icmpv4::CODE_TIME_EXCEEDED_TTL_EXCEEDED_IN_TRANSIT) => "time exceeded in-transit",
         (icmpv4::TYPE_TIME_EXCEEDED, icmpv4::CODE_TIME_EXCEEDED_FRAG_REASSEMBLY_TIME_EXCEEDED) => {
             "ip reassembly time exceeded"
         }
@@ -109,9 +100,7 @@ fn unreachable_words(code: u8) -> &'static str {
         icmpv4::CODE_DST_UNREACH_TOS_NET => "net unreachable - tos prohibited",
         icmpv4::CODE_DST_UNREACH_TOS_HOST => "host unreachable - tos prohibited",
         icmpv4::CODE_DST_UNREACH_FILTER_PROHIB => "unreachable - admin prohibited filter",
-        icmpv4::CODE_DST_UNREACH_HOST_PRECEDENCE_VIOLATION => {
-            "unreachable - host precedence violation"
-        }
+        icmpv4::CODE_DST_UNREACH_HOST_PRECEDENCE_VIOLATION => "unreachable - host precedence violation",
         icmpv4::CODE_DST_UNREACH_PRECEDENCE_CUTOFF => "unreachable - precedence cutoff",
         _ => "unreachable",
     }

@@ -20,16 +20,11 @@ pub(super) fn write_icmpv6(out: &mut dyn fmt::Write, message: Payload<'_>) -> fm
     }
     let complete = match kind {
         icmpv6::TYPE_PACKET_TOO_BIG => message.u32(4).map(|mtu| write!(out, " mtu {mtu}")),
-        icmpv6::TYPE_PARAMETER_PROBLEM => {
-            message.u32(4).map(|octet| write!(out, " - octet {octet}"))
+        icmpv6::TYPE_PARAMETER_PROBLEM => message.u32(4).map(|octet| write!(out, " - octet {octet}")),
+        icmpv6::TYPE_ECHO_REQUEST | icmpv6::TYPE_ECHO_REPLY => {
+            message.u16(4).zip(message.u16(6)).map(|(id, sequence)| write!(out, " id {id} seq {sequence}"))
         }
-        icmpv6::TYPE_ECHO_REQUEST | icmpv6::TYPE_ECHO_REPLY => message
-            .u16(4)
-            .zip(message.u16(6))
-            .map(|(id, sequence)| write!(out, " id {id} seq {sequence}")),
-        icmpv6::TYPE_NEIGHBOR_SOLICITATION => {
-            address(message, 8).map(|target| write!(out, " who has {target}"))
-        }
+        icmpv6::TYPE_NEIGHBOR_SOLICITATION => address(message, 8).map(|target| write!(out, " who has {target}")),
         icmpv6::TYPE_NEIGHBOR_ADVERTISEMENT => address(message, 8)
             .zip(message.array(4))
             .map(|(target, [flags])| write_neighbor_advertisement(out, target, flags)),
@@ -46,11 +41,7 @@ pub(super) fn write_icmpv6(out: &mut dyn fmt::Write, message: Payload<'_>) -> fm
 }
 
 /// The target and the three flags of RFC 4861, section 4.4.
-fn write_neighbor_advertisement(
-    out: &mut dyn fmt::Write,
-    target: Ipv6Addr,
-    flags: u8,
-) -> fmt::Result {
+fn write_neighbor_advertisement(out: &mut dyn fmt::Write, target: Ipv6Addr, flags: u8) -> fmt::Result {
     write!(out, " tgt is {target}")?;
     let names = [(0x80, "router"), (0x40, "solicited"), (0x20, "override")];
     let mut separator = " [";
@@ -58,11 +49,7 @@ fn write_neighbor_advertisement(
         write!(out, "{separator}{name}")?;
         separator = ",";
     }
-    if separator == "," {
-        out.write_char(']')
-    } else {
-        Ok(())
-    }
+    if separator == "," { out.write_char(']') } else { Ok(()) }
 }
 
 fn address(message: Payload<'_>, offset: usize) -> Option<Ipv6Addr> {
@@ -78,18 +65,14 @@ fn words(kind: u8, code: u8) -> Option<&'static str> {
             icmpv6::CODE_DST_UNREACH_BEYOND_SCOPE => "unreachable - beyond scope of source",
             icmpv6::CODE_DST_UNREACH_ADDR => "address unreachable",
             icmpv6::CODE_DST_UNREACH_PORT => "port unreachable",
-            icmpv6::CODE_DST_UNREACH_SOURCE_ADDRESS_FAILED_POLICY => {
-                "unreachable - source address failed policy"
-            }
+            icmpv6::CODE_DST_UNREACH_SOURCE_ADDRESS_FAILED_POLICY => "unreachable - source address failed policy",
             icmpv6::CODE_DST_UNREACH_REJECT_ROUTE_TO_DEST => "unreachable - reject route",
             _ => "unreachable",
         },
         icmpv6::TYPE_PACKET_TOO_BIG => "packet too big",
         icmpv6::TYPE_TIME_EXCEEDED => match code {
             icmpv6::CODE_TIME_EXCEEDED_HOP_LIMIT_EXCEEDED => "time exceeded in-transit",
-            icmpv6::CODE_TIME_EXCEEDED_FRAGMENT_REASSEMBLY_TIME_EXCEEDED => {
-                "ip reassembly time exceeded"
-            }
+            icmpv6::CODE_TIME_EXCEEDED_FRAGMENT_REASSEMBLY_TIME_EXCEEDED => "ip reassembly time exceeded",
             _ => "time exceeded",
         },
         icmpv6::TYPE_PARAMETER_PROBLEM => match code {

@@ -16,11 +16,7 @@ pub(super) fn write_ipv4(out: &mut dyn fmt::Write, packet: Payload<'_>) -> fmt::
         Ok(header) => header,
         Err(HeaderSliceError::Len(_)) => return out.write_str("[|ip]"),
         Err(HeaderSliceError::Content(HeaderError::UnexpectedVersion { version_number })) => {
-            return write!(
-                out,
-                "IPv4 [bad version {version_number}] length {}",
-                packet.len
-            );
+            return write!(out, "IPv4 [bad version {version_number}] length {}", packet.len);
         }
         Err(HeaderSliceError::Content(HeaderError::HeaderLengthSmallerThanHeader { ihl })) => {
             let bytes = u16::from(ihl) * 4;
@@ -34,10 +30,7 @@ pub(super) fn write_ipv4(out: &mut dyn fmt::Write, packet: Payload<'_>) -> fmt::
     let (datagram, fault) = match total_len {
         0 => (packet, Fault::None),
         len if len < header_len => (packet, Fault::BadLength),
-        len => (
-            packet.limit(len),
-            Fault::Missing(len.saturating_sub(packet.len)),
-        ),
+        len => (packet.limit(len), Fault::Missing(len.saturating_sub(packet.len))),
     };
     let upper = UpperLayer {
         version: IpVersion::V4,
@@ -82,19 +75,11 @@ enum Fault {
 /// The three bits before the fragment offset. The highest is reserved and should be zero.
 fn write_flags(out: &mut dyn fmt::Write, header: &Ipv4HeaderSlice<'_>) -> fmt::Result {
     let reserved = header.slice().get(6).is_some_and(|byte| byte & 0x80 != 0);
-    let flags = [
-        (reserved, "rsvd"),
-        (header.dont_fragment(), "DF"),
-        (header.more_fragments(), "MF"),
-    ];
+    let flags = [(reserved, "rsvd"), (header.dont_fragment(), "DF"), (header.more_fragments(), "MF")];
     let mut separator = " [";
     for (_, name) in flags.iter().filter(|(set, _)| *set) {
         write!(out, "{separator}{name}")?;
         separator = ",";
     }
-    if separator == "," {
-        out.write_char(']')
-    } else {
-        Ok(())
-    }
+    if separator == "," { out.write_char(']') } else { Ok(()) }
 }

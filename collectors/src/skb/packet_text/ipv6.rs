@@ -5,9 +5,7 @@
 use std::fmt;
 
 use etherparse::err::ipv6::{HeaderError, HeaderSliceError};
-use etherparse::{
-    IpAuthHeaderSlice, IpNumber, Ipv6FragmentHeaderSlice, Ipv6HeaderSlice, Ipv6RawExtHeaderSlice,
-};
+use etherparse::{IpAuthHeaderSlice, IpNumber, Ipv6FragmentHeaderSlice, Ipv6HeaderSlice, Ipv6RawExtHeaderSlice};
 
 use super::Payload;
 use super::transport::{IpVersion, UpperLayer, write_endpoints, write_protocol, write_upper_layer};
@@ -22,17 +20,14 @@ pub(super) fn write_ipv6(out: &mut dyn fmt::Write, packet: Payload<'_>) -> fmt::
         Ok(header) => header,
         Err(HeaderSliceError::Len(_)) => return out.write_str("[|ip6]"),
         Err(HeaderSliceError::Content(HeaderError::UnexpectedVersion { version_number })) => {
-            return write!(
-                out,
-                "IPv6 [bad version {version_number}] length {}",
-                packet.len
-            );
+            return write!(out, "IPv6 [bad version {version_number}] length {}", packet.len);
         }
     };
 
     let payload_len = usize::from(header.payload_length());
     let rest = packet.skip(header.slice().len());
-    // Zero is a packet of more than 65535 bytes (a jumbogram of RFC 2675, the kernel's BIG TCP) or an unfinished header.
+    // Zero is a packet of more than 65535 bytes (a jumbogram of RFC 2675, the kernel's BIG TCP), or one whose
+    // header the kernel has not filled in yet.
     let (payload, missing) = match payload_len {
         0 => (rest, 0),
         len => (rest.limit(len), len.saturating_sub(rest.len)),
@@ -89,11 +84,7 @@ fn write_extensions(out: &mut dyn fmt::Write, extensions: ExtensionHeaders<'_>) 
         }
         separator = ",";
     }
-    if separator == "," {
-        out.write_char(']')
-    } else {
-        Ok(())
-    }
+    if separator == "," { out.write_char(']') } else { Ok(()) }
 }
 
 /// One extension header, as far as the line shows it.
@@ -139,13 +130,7 @@ struct ExtensionHeaders<'a> {
 
 impl<'a> ExtensionHeaders<'a> {
     fn new(next: IpNumber, rest: Payload<'a>) -> Self {
-        Self {
-            next,
-            rest,
-            more_fragments: false,
-            seen: 0,
-            end: ChainEnd::UpperLayer,
-        }
+        Self { next, rest, more_fragments: false, seen: 0, end: ChainEnd::UpperLayer }
     }
 
     fn step(&mut self) -> Result<Option<Extension>, ChainEnd> {

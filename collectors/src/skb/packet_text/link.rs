@@ -15,23 +15,14 @@ const MAX_802_3_LENGTH: u16 = 1500;
 const MAX_VLAN_TAGS: usize = 8;
 
 /// Writes an Ethernet frame and all that it carries.
-pub(super) fn write_frame(
-    out: &mut dyn fmt::Write,
-    frame: Payload<'_>,
-    options: PacketTextOptions,
-) -> fmt::Result {
+pub(super) fn write_frame(out: &mut dyn fmt::Write, frame: Payload<'_>, options: PacketTextOptions) -> fmt::Result {
     let Ok(header) = Ethernet2HeaderSlice::from_slice(frame.bytes) else {
         return out.write_str("[|ether]");
     };
     let real_header = header.source() != [0; 6] || header.destination() != [0; 6];
     let show_header = options.link_layer && real_header;
     if show_header {
-        write!(
-            out,
-            "{} > {} ",
-            Mac(header.source()),
-            Mac(header.destination())
-        )?;
+        write!(out, "{} > {} ", Mac(header.source()), Mac(header.destination()))?;
     }
 
     let mut ether_type = header.ether_type();
@@ -64,12 +55,7 @@ pub(super) fn write_frame(
 }
 
 /// Writes what an ethertype announces. `named` says that the line already names the ethertype.
-fn write_network(
-    out: &mut dyn fmt::Write,
-    ether_type: EtherType,
-    payload: Payload<'_>,
-    named: bool,
-) -> fmt::Result {
+fn write_network(out: &mut dyn fmt::Write, ether_type: EtherType, payload: Payload<'_>, named: bool) -> fmt::Result {
     match ether_type {
         EtherType::IPV4 => ipv4::write_ipv4(out, payload),
         EtherType::IPV6 => ipv6::write_ipv6(out, payload),
@@ -96,11 +82,7 @@ fn write_vlan(out: &mut dyn fmt::Write, tag: &SingleVlanHeaderSlice<'_>) -> fmt:
         "vlan {} p {} {}",
         tag.vlan_identifier().value(),
         tag.priority_code_point().value(),
-        if tag.drop_eligible_indicator() {
-            "DEI "
-        } else {
-            ""
-        }
+        if tag.drop_eligible_indicator() { "DEI " } else { "" }
     )
 }
 
@@ -136,9 +118,7 @@ fn write_sap(out: &mut dyn fmt::Write, sap: u8) -> fmt::Result {
 fn is_vlan(ether_type: EtherType) -> bool {
     matches!(
         ether_type,
-        EtherType::VLAN_TAGGED_FRAME
-            | EtherType::PROVIDER_BRIDGING
-            | EtherType::VLAN_DOUBLE_TAGGED_FRAME
+        EtherType::VLAN_TAGGED_FRAME | EtherType::PROVIDER_BRIDGING | EtherType::VLAN_DOUBLE_TAGGED_FRAME
     )
 }
 

@@ -4,9 +4,7 @@
 
 use std::fmt;
 
-use etherparse::{
-    TcpHeader, TcpHeaderSlice, TcpOptionElement, TcpOptionReadError, TcpOptionsIterator,
-};
+use etherparse::{TcpHeader, TcpHeaderSlice, TcpOptionElement, TcpOptionReadError, TcpOptionsIterator};
 
 use super::Payload;
 
@@ -25,20 +23,12 @@ pub(super) fn write_tcp(out: &mut dyn fmt::Write, segment: Payload<'_>) -> fmt::
     out.write_str("flags [")?;
     write_flags(out, &header)?;
     write!(out, "] seq {}", header.sequence_number())?;
-    let Some(payload_len) = segment
-        .len
-        .checked_sub(header_len)
-        .filter(|_| header_len >= TcpHeader::MIN_LEN)
-    else {
+    let Some(payload_len) = segment.len.checked_sub(header_len).filter(|_| header_len >= TcpHeader::MIN_LEN) else {
         return write!(out, " [bad hdr length {header_len}] length {}", segment.len);
     };
     if payload_len > 0 {
         // Sequence numbers wrap (RFC 9293, 3.4), and only their low 32 bits count.
-        write!(
-            out,
-            ":{}",
-            header.sequence_number().wrapping_add(payload_len as u32)
-        )?;
+        write!(out, ":{}", header.sequence_number().wrapping_add(payload_len as u32))?;
     }
     if header.ack() {
         write!(out, " ack {}", header.acknowledgment_number())?;
@@ -72,10 +62,7 @@ fn write_flags(out: &mut dyn fmt::Write, header: &TcpHeaderSlice<'_>) -> fmt::Re
     if flags.iter().all(|(set, _)| !set) {
         return out.write_str("none");
     }
-    flags
-        .iter()
-        .filter(|(set, _)| *set)
-        .try_for_each(|(_, sign)| out.write_char(*sign))
+    flags.iter().filter(|(set, _)| *set).try_for_each(|(_, sign)| out.write_char(*sign))
 }
 
 fn write_options(out: &mut dyn fmt::Write, options: Payload<'_>) -> fmt::Result {
@@ -97,10 +84,9 @@ fn write_options(out: &mut dyn fmt::Write, options: Payload<'_>) -> fmt::Result 
             Some(Err(TcpOptionReadError::UnexpectedEndOfSlice { .. })) if truncated => {
                 return out.write_str("[|tcp]");
             }
-            Some(Err(
-                TcpOptionReadError::UnexpectedEndOfSlice { .. }
-                | TcpOptionReadError::UnexpectedSize { .. },
-            )) => return write!(out, "[bad opt {kind}]"),
+            Some(Err(TcpOptionReadError::UnexpectedEndOfSlice { .. } | TcpOptionReadError::UnexpectedSize { .. })) => {
+                return write!(out, "[bad opt {kind}]");
+            }
             Some(Err(TcpOptionReadError::UnknownId(_))) => {
                 // Kind, length of the whole option, data (RFC 9293, 3.1).
                 let len = after_kind.first().copied().map(usize::from);
@@ -116,11 +102,7 @@ fn write_options(out: &mut dyn fmt::Write, options: Payload<'_>) -> fmt::Result 
             }
         }
     }
-    if truncated {
-        write!(out, "{separator}[|tcp]")
-    } else {
-        Ok(())
-    }
+    if truncated { write!(out, "{separator}[|tcp]") } else { Ok(()) }
 }
 
 /// The options of RFC 9293 (MSS), RFC 7323 (window scale, timestamps) and RFC 2018 (SACK).
@@ -151,9 +133,5 @@ fn write_other_option(out: &mut dyn fmt::Write, kind: u8, data_len: usize) -> fm
         34 => "tfo",
         _ => return write!(out, "unknown-{kind} ({data_len} bytes)"),
     };
-    if data_len == 0 {
-        out.write_str(name)
-    } else {
-        write!(out, "{name} ({data_len} bytes)")
-    }
+    if data_len == 0 { out.write_str(name) } else { write!(out, "{name} ({data_len} bytes)") }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
 //! The frames named `*_FRAME` were captured on a veth pair (Linux 6.18, ping, TCP and UDP sockets); those with tags, odd
-//! lengths and rare protocols are built from them. Each expected line was compared with what tcpdump 4.99 prints.
+//! lengths and rare protocols are built by hand. The words and numbers were compared with what tcpdump 4.99.3 prints.
 
 use proptest::prelude::{any, prop, proptest};
 
@@ -10,10 +10,8 @@ use super::{PacketTextOptions, write_packet};
 const LINK_LAYER: PacketTextOptions = PacketTextOptions { link_layer: true };
 const NO_LINK_LAYER: PacketTextOptions = PacketTextOptions { link_layer: false };
 
-const ARP_REQUEST_FRAME: &str =
-    "ffffffffffffdedd13e8528908060001080006040001dedd13e85289c0a87d0a000000000000c0a87d0b";
-const ARP_REPLY_FRAME: &str =
-    "dedd13e852893663088a248b080600010800060400023663088a248bc0a87d0bdedd13e85289c0a87d0a";
+const ARP_REQUEST_FRAME: &str = "ffffffffffffdedd13e8528908060001080006040001dedd13e85289c0a87d0a000000000000c0a87d0b";
+const ARP_REPLY_FRAME: &str = "dedd13e852893663088a248b080600010800060400023663088a248bc0a87d0bdedd13e85289c0a87d0a";
 const PING_FRAME: &str = "3663088a248bdedd13e85289080045000054261340004001992fc0a87d0ac0a87d0b08006e58210a0001781b006b0000000024430d0000000000101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f3031323334353637";
 const PING_REPLY_FRAME: &str = "dedd13e852893663088a248b080045000054472400004001b81ec0a87d0bc0a87d0a00007658210a0001781b006b0000000024430d0000000000101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f3031323334353637";
 /// 1514 bytes on the wire, like the next.
@@ -25,11 +23,12 @@ const SYN_FRAME: &str = "3663088a248bdedd13e8528908004500003c810e400040063e47c0a
 const SYN_ACK_FRAME: &str = "dedd13e852893663088a248b08004500003c000040004006bf55c0a87d0bc0a87d0a1f9086f457e5513c82682ba1a012fe887b950000020405b40402080ad4ea80fa8167810f0103030a";
 const TCP_DATA_FRAME: &str = "3663088a248bdedd13e852890800450000398110400040063e48c0a87d0ac0a87d0b86f41f9082682ba157e5513d8018003f7b9200000101080a8167810fd4ea80fa68656c6c6f";
 const FIN_FRAME: &str = "3663088a248bdedd13e852890800450000348112400040063e4bc0a87d0ac0a87d0b86f41f9082682ba657e551478011003f7b8d00000101080a8167810fd4ea80fa";
-const RST_FRAME: &str = "dedd13e852893663088a248b080045000028000040004006bf69c0a87d0bc0a87d0a0009aff200000000680a4cb450140000cfaf0000";
-const UDP_FRAME: &str = "3663088a248bdedd13e85289080045000027780040004011475fc0a87d0ac0a87d0bb0da003500137b8b756470207061796c6f6164";
+const RST_FRAME: &str =
+    "dedd13e852893663088a248b080045000028000040004006bf69c0a87d0bc0a87d0a0009aff200000000680a4cb450140000cfaf0000";
+const UDP_FRAME: &str =
+    "3663088a248bdedd13e85289080045000027780040004011475fc0a87d0ac0a87d0bb0da003500137b8b756470207061796c6f6164";
 const PORT_UNREACHABLE_FRAME: &str = "dedd13e852893663088a248b080045c0004347b900004001b6dac0a87d0bc0a87d0a03032d9a0000000045000027780040004011475fc0a87d0ac0a87d0bb0da003500137b8b756470207061796c6f6164";
-const SCTP_FRAME: &str =
-    "3663088a248bdedd13e852890800450000201fd7400040849f1cc0a87d0ac0a87d0b005000510000000100000000";
+const SCTP_FRAME: &str = "3663088a248bdedd13e852890800450000201fd7400040849f1cc0a87d0ac0a87d0b005000510000000100000000";
 const UDP6_FRAME: &str = "3663088a248bdedd13e8528986dd6001865d00141140fd000000000000000000000000000010fd000000000000000000000000000011a5e000350014fa4775647036207061796c6f6164";
 const PORT_UNREACHABLE6_FRAME: &str = "dedd13e852893663088a248b86dd600a737500443a40fd000000000000000000000000000011fd00000000000000000000000000001001043cbb000000006001865d00141140fd000000000000000000000000000010fd000000000000000000000000000011a5e000350014fa4775647036207061796c6f6164";
 const PING6_FRAME: &str = "3663088a248bdedd13e8528986dd600ce37a00403a40fd000000000000000000000000000010fd000000000000000000000000000011800014a3210c0001781b006b000000000b590d0000000000101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f3031323334353637";
@@ -75,15 +74,8 @@ const SAMPLES: &[&str] = &[
 ];
 
 fn bytes(hex: &str) -> Vec<u8> {
-    let digits: Vec<u8> = hex
-        .chars()
-        .filter_map(|c| c.to_digit(16))
-        .map(|digit| digit as u8)
-        .collect();
-    digits
-        .chunks_exact(2)
-        .map(|pair| pair[0] << 4 | pair[1])
-        .collect()
+    let digits: Vec<u8> = hex.chars().filter_map(|c| c.to_digit(16)).map(|digit| digit as u8).collect();
+    digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }
 
 fn line(data: &[u8], wire_len: usize, options: PacketTextOptions) -> String {
@@ -169,36 +161,24 @@ mod link_layer {
     #[test]
     fn is_not_shown_when_both_addresses_are_zero() {
         let data = ipv4(17, &bytes("0001 0002 0008 0000"));
-        assert_eq!(
-            line(&data, data.len(), LINK_LAYER),
-            line(&data, data.len(), NO_LINK_LAYER)
-        );
+        assert_eq!(line(&data, data.len(), LINK_LAYER), line(&data, data.len(), NO_LINK_LAYER));
     }
 
     #[test]
     fn an_unknown_ethertype_is_a_number() {
         let frame = "3663088a248bdedd13e85289 1234 00010203";
         assert_eq!(text(frame), "ethertype 0x1234 (unknown) length 4");
-        assert_eq!(
-            text_with_link(frame),
-            "de:dd:13:e8:52:89 > 36:63:08:8a:24:8b ethertype 0x1234 (unknown) length 4"
-        );
+        assert_eq!(text_with_link(frame), "de:dd:13:e8:52:89 > 36:63:08:8a:24:8b ethertype 0x1234 (unknown) length 4");
     }
 
     #[test]
     fn a_protocol_that_is_not_parsed_is_named() {
-        assert_eq!(
-            text("0180c200000ededd13e85289 88cc 0207"),
-            "ethertype LLDP (0x88cc) length 2"
-        );
+        assert_eq!(text("0180c200000ededd13e85289 88cc 0207"), "ethertype LLDP (0x88cc) length 2");
     }
 
     #[test]
     fn a_zero_protocol_behind_a_stand_in_header_is_no_length() {
-        assert_eq!(
-            text("000000000000000000000000 0004 4242"),
-            "ethertype 0x0004 (unknown) length 2"
-        );
+        assert_eq!(text("000000000000000000000000 0004 4242"), "ethertype 0x0004 (unknown) length 2");
     }
 
     #[test]
@@ -211,14 +191,8 @@ mod link_layer {
 
     #[test]
     fn a_vlan_tag_is_shown_with_and_without_the_link_layer() {
-        let frame = format!(
-            "ffffffffffffdedd13e85289 8100 b00a {}",
-            &ARP_REQUEST_FRAME[24..]
-        );
-        assert_eq!(
-            text(&frame),
-            "vlan 10 p 5 DEI ARP request who-has 192.168.125.11 tell 192.168.125.10 length 28"
-        );
+        let frame = format!("ffffffffffffdedd13e85289 8100 b00a {}", &ARP_REQUEST_FRAME[24..]);
+        assert_eq!(text(&frame), "vlan 10 p 5 DEI ARP request who-has 192.168.125.11 tell 192.168.125.10 length 28");
         assert_eq!(
             text_with_link(&frame),
             "de:dd:13:e8:52:89 > ff:ff:ff:ff:ff:ff ethertype 802.1Q (0x8100) vlan 10 p 5 DEI \
@@ -228,10 +202,7 @@ mod link_layer {
 
     #[test]
     fn stacked_vlan_tags_are_all_shown() {
-        let frame = format!(
-            "3663088a248bdedd13e85289 88a8 0064 8100 0fff {}",
-            &UDP_FRAME[24..]
-        );
+        let frame = format!("3663088a248bdedd13e85289 88a8 0064 8100 0fff {}", &UDP_FRAME[24..]);
         assert!(text(&frame).starts_with("vlan 100 p 0 vlan 4095 p 0 192.168.125.10.45274 > "));
         assert!(
             text_with_link(&frame).contains(
@@ -245,10 +216,7 @@ mod link_layer {
         let frame = format!("3663088a248bdedd13e85289 8100 {}", "00018100".repeat(1000));
         let text = text(&frame);
         assert_eq!(text.matches("vlan 1 ").count(), 8);
-        assert!(
-            text.ends_with("ethertype 802.1Q (0x8100) length 3968"),
-            "{text}"
-        );
+        assert!(text.ends_with("ethertype 802.1Q (0x8100) length 3968"), "{text}");
     }
 }
 
@@ -257,10 +225,7 @@ mod arp {
 
     #[test]
     fn a_request_asks_who_has() {
-        assert_eq!(
-            text(ARP_REQUEST_FRAME),
-            "ARP request who-has 192.168.125.11 tell 192.168.125.10 length 28"
-        );
+        assert_eq!(text(ARP_REQUEST_FRAME), "ARP request who-has 192.168.125.11 tell 192.168.125.10 length 28");
     }
 
     #[test]
@@ -275,26 +240,17 @@ mod arp {
 
     #[test]
     fn a_reply_says_is_at() {
-        assert_eq!(
-            text(ARP_REPLY_FRAME),
-            "ARP reply 192.168.125.11 is-at 36:63:08:8a:24:8b length 28"
-        );
+        assert_eq!(text(ARP_REPLY_FRAME), "ARP reply 192.168.125.11 is-at 36:63:08:8a:24:8b length 28");
     }
 
     #[test]
     fn other_operations_and_hardware_are_numbers() {
         let mut data = bytes(ARP_REQUEST_FRAME);
         data[21] = 99;
-        assert_eq!(
-            text_of_cut(&data, 42),
-            "ARP op 99 hardware 1 protocol 0x0800 length 28"
-        );
+        assert_eq!(text_of_cut(&data, 42), "ARP op 99 hardware 1 protocol 0x0800 length 28");
         data[14..16].copy_from_slice(&32u16.to_be_bytes());
         data[21] = 1;
-        assert_eq!(
-            text_of_cut(&data, 42),
-            "ARP request (op 1) hardware 32 protocol 0x0800 length 28"
-        );
+        assert_eq!(text_of_cut(&data, 42), "ARP request (op 1) hardware 32 protocol 0x0800 length 28");
     }
 }
 
@@ -396,10 +352,7 @@ mod ipv4 {
         let mut data = super::ipv4(6, &tcp(0x10, &[], b"four"));
         data[16..18].copy_from_slice(&[0, 0]);
         let text = text_of_cut(&data, 14 + 40 + 70_000);
-        assert!(
-            text.contains(" len 0 proto TCP (6) flags [.] seq 1:70001 ack 2 "),
-            "{text}"
-        );
+        assert!(text.contains(" len 0 proto TCP (6) flags [.] seq 1:70001 ack 2 "), "{text}");
     }
 
     #[test]
@@ -460,10 +413,7 @@ mod ipv6 {
         let data = super::ipv6(0, &bytes(chain));
         let text = text_of_cut(&data, data.len());
         assert!(text.starts_with("fe80::1.40000 > fe80::2.53 "), "{text}");
-        assert!(
-            text.ends_with(" len 57 exts [HBH,srcrt,DSTOPT,AH] proto UDP (17) length 1"),
-            "{text}"
-        );
+        assert!(text.ends_with(" len 57 exts [HBH,srcrt,DSTOPT,AH] proto UDP (17) length 1"), "{text}");
     }
 
     #[test]
@@ -494,10 +444,7 @@ mod ipv6 {
 
     #[test]
     fn a_cut_extension_header_is_named() {
-        let data = super::ipv6(
-            0,
-            &bytes("2b00010400000000 3c01000000000000 0000000000000000"),
-        );
+        let data = super::ipv6(0, &bytes("2b00010400000000 3c01000000000000 0000000000000000"));
         let text = text_of_cut(&data[..data.len() - 1], data.len());
         assert!(text.ends_with(" exts [HBH] [|srcrt]"), "{text}");
     }
@@ -514,10 +461,7 @@ mod ipv6 {
         let mut data = super::ipv6(6, &tcp(0x10, &[], b"four"));
         data[18..20].copy_from_slice(&[0, 0]);
         let text = text_of_cut(&data, 14 + 40 + 20 + 70_000);
-        assert!(
-            text.contains(" len 0 proto TCP (6) flags [.] seq 1:70001 ack 2 "),
-            "{text}"
-        );
+        assert!(text.contains(" len 0 proto TCP (6) flags [.] seq 1:70001 ack 2 "), "{text}");
     }
 }
 
@@ -547,10 +491,7 @@ mod tcp {
             "flags [F.] seq 2187864998 ack 1474646343 win 63 \
              options [nop,nop,TS val 2171044111 ecr 3572138234] length 0"
         );
-        assert_eq!(
-            upper(RST_FRAME),
-            "flags [R.] seq 0 ack 1745505460 win 0 length 0"
-        );
+        assert_eq!(upper(RST_FRAME), "flags [R.] seq 0 ack 1745505460 win 0 length 0");
     }
 
     #[test]
@@ -570,10 +511,7 @@ mod tcp {
             (0x1ff, "FSRP.UEWe"),
         ] {
             let text = upper_text(&super::ipv4(6, &tcp(flags, &[], &[])));
-            assert!(
-                text.starts_with(&format!("flags [{signs}] seq 1 ")),
-                "{text}"
-            );
+            assert!(text.starts_with(&format!("flags [{signs}] seq 1 ")), "{text}");
             assert_eq!(text.contains(" ack 2 "), flags & 0x10 != 0, "{text}");
             assert_eq!(text.contains(" urg 7 "), flags & 0x20 != 0, "{text}");
         }
@@ -589,10 +527,7 @@ mod tcp {
 
     #[test]
     fn a_selective_acknowledgement_lists_its_blocks() {
-        assert_eq!(
-            tcp_options(&bytes("0101 0512 00000001 00000002 00000003 00000004")),
-            "nop,nop,sack 2 {1:2}{3:4}"
-        );
+        assert_eq!(tcp_options(&bytes("0101 0512 00000001 00000002 00000003 00000004")), "nop,nop,sack 2 {1:2}{3:4}");
     }
 
     #[test]
@@ -620,10 +555,7 @@ mod tcp {
         assert_eq!(cut(54), format!("{head}[|tcp]] length 0"));
         assert_eq!(cut(58), format!("{head}mss 1460,[|tcp]] length 0"));
         assert_eq!(cut(69), format!("{head}mss 1460,sackOK,[|tcp]] length 0"));
-        assert_eq!(
-            cut(73),
-            format!("{head}mss 1460,sackOK,TS val 2171044111 ecr 0,nop,[|tcp]] length 0")
-        );
+        assert_eq!(cut(73), format!("{head}mss 1460,sackOK,TS val 2171044111 ecr 0,nop,[|tcp]] length 0"));
     }
 
     fn upper_text_of_cut(data: &[u8], wire_len: usize) -> String {
@@ -634,10 +566,7 @@ mod tcp {
     #[test]
     fn a_cut_header_still_shows_the_ports() {
         let text = text_of_cut(&bytes(SYN_FRAME)[..14 + 20 + 4], 74);
-        assert!(
-            text.starts_with("192.168.125.10.34548 > 192.168.125.11.8080 "),
-            "{text}"
-        );
+        assert!(text.starts_with("192.168.125.10.34548 > 192.168.125.11.8080 "), "{text}");
         assert!(text.ends_with(" proto TCP (6) [|tcp]"), "{text}");
     }
 
@@ -645,15 +574,9 @@ mod tcp {
     fn an_impossible_header_length_is_named() {
         let mut segment = tcp(0x10, &[], &[]);
         segment[12] = 0x40;
-        assert_eq!(
-            upper_text(&super::ipv4(6, &segment)),
-            "flags [.] seq 1 [bad hdr length 16] length 20"
-        );
+        assert_eq!(upper_text(&super::ipv4(6, &segment)), "flags [.] seq 1 [bad hdr length 16] length 20");
         segment[12] = 0x60;
-        assert_eq!(
-            upper_text(&super::ipv4(6, &segment)),
-            "flags [.] seq 1 [bad hdr length 24] length 20"
-        );
+        assert_eq!(upper_text(&super::ipv4(6, &segment)), "flags [.] seq 1 [bad hdr length 24] length 20");
     }
 }
 
@@ -670,16 +593,16 @@ mod udp {
 
     #[test]
     fn a_length_that_cannot_be_is_named() {
-        let udp = |len: &str| {
-            upper_text(&super::ipv4(
-                17,
-                &bytes(&format!("00010002{len}0000 41424344")),
-            ))
-        };
+        let udp = |len: &str| upper_text(&super::ipv4(17, &bytes(&format!("00010002{len}0000 41424344"))));
         assert_eq!(udp("0007"), "[bad length 7]");
-        assert_eq!(udp("000d"), "[bad length 13 > 12]");
-        assert_eq!(udp("0000"), "length 4");
+        assert_eq!(udp("000d"), "[bad length 5 > 4]");
+        assert_eq!(udp("0000"), "[bad length 0]");
         assert_eq!(udp("000b"), "length 3");
+    }
+
+    #[test]
+    fn a_jumbogram_is_as_long_as_its_packet() {
+        assert_eq!(upper_text(&super::ipv6(17, &bytes("00010002 0000 0000 41424344"))), "length 4");
     }
 
     #[test]
@@ -699,46 +622,19 @@ mod icmp {
 
     #[test]
     fn unreachable_says_what_is() {
-        assert_eq!(
-            upper_text(&bytes(PORT_UNREACHABLE_FRAME)),
-            "type 3 code 3 port unreachable length 47"
-        );
-        assert_eq!(
-            icmp("0304 0000 0000 0578"),
-            "type 3 code 4 unreachable - need to frag (mtu 1400) length 8"
-        );
-        assert_eq!(
-            icmp("030a 0000 00000000"),
-            "type 3 code 10 host unreachable - admin prohibited length 8"
-        );
-        assert_eq!(
-            icmp("0363 0000 00000000"),
-            "type 3 code 99 unreachable length 8"
-        );
+        assert_eq!(upper_text(&bytes(PORT_UNREACHABLE_FRAME)), "type 3 code 3 port unreachable length 47");
+        assert_eq!(icmp("0304 0000 0000 0578"), "type 3 code 4 unreachable - need to frag (mtu 1400) length 8");
+        assert_eq!(icmp("030a 0000 00000000"), "type 3 code 10 host unreachable - admin prohibited length 8");
+        assert_eq!(icmp("0363 0000 00000000"), "type 3 code 99 unreachable length 8");
     }
 
     #[test]
     fn common_messages_have_words() {
-        assert_eq!(
-            upper_text(&bytes(PING_REPLY_FRAME)),
-            "type 0 code 0 echo reply id 8458 seq 1 length 64"
-        );
-        assert_eq!(
-            icmp("0b00 0000 00000000"),
-            "type 11 code 0 time exceeded in-transit length 8"
-        );
-        assert_eq!(
-            icmp("0b01 0000 00000000"),
-            "type 11 code 1 ip reassembly time exceeded length 8"
-        );
-        assert_eq!(
-            icmp("0501 0000 0a000003"),
-            "type 5 code 1 redirect host to 10.0.0.3 length 8"
-        );
-        assert_eq!(
-            icmp("0c00 0000 14000000"),
-            "type 12 code 0 parameter problem - octet 20 length 8"
-        );
+        assert_eq!(upper_text(&bytes(PING_REPLY_FRAME)), "type 0 code 0 echo reply id 8458 seq 1 length 64");
+        assert_eq!(icmp("0b00 0000 00000000"), "type 11 code 0 time exceeded in-transit length 8");
+        assert_eq!(icmp("0b01 0000 00000000"), "type 11 code 1 ip reassembly time exceeded length 8");
+        assert_eq!(icmp("0501 0000 0a000003"), "type 5 code 1 redirect host to 10.0.0.3 length 8");
+        assert_eq!(icmp("0c00 0000 14000000"), "type 12 code 0 parameter problem - octet 20 length 8");
     }
 
     #[test]
@@ -750,9 +646,7 @@ mod icmp {
     fn a_cut_message_says_so() {
         let data = bytes(PING_FRAME);
         assert!(text_of_cut(&data[..35], 98).ends_with(" proto ICMP (1) [|icmp]"));
-        assert!(
-            text_of_cut(&data[..41], 98).ends_with(" type 8 code 0 echo request [|icmp] length 64")
-        );
+        assert!(text_of_cut(&data[..41], 98).ends_with(" type 8 code 0 echo request [|icmp] length 64"));
     }
 }
 
@@ -765,10 +659,7 @@ mod icmpv6 {
 
     #[test]
     fn echo_shows_id_and_sequence() {
-        assert_eq!(
-            upper_text(&bytes(PING6_FRAME)),
-            "type 128 code 0 echo request id 8460 seq 1 length 64"
-        );
+        assert_eq!(upper_text(&bytes(PING6_FRAME)), "type 128 code 0 echo request id 8460 seq 1 length 64");
     }
 
     #[test]
@@ -782,34 +673,16 @@ mod icmpv6 {
             upper_text(&bytes(NEIGHBOR_ADVERTISEMENT_FRAME)),
             "type 136 code 0 neighbor advertisement tgt is fd00::11 [solicited,override] length 32"
         );
-        assert_eq!(
-            upper_text(&bytes(ROUTER_SOLICITATION_FRAME)),
-            "type 133 code 0 router solicitation length 16"
-        );
-        assert_eq!(
-            icmpv6("8600 0000 40000708 00000000 00000000"),
-            "type 134 code 0 router advertisement length 16"
-        );
+        assert_eq!(upper_text(&bytes(ROUTER_SOLICITATION_FRAME)), "type 133 code 0 router solicitation length 16");
+        assert_eq!(icmpv6("8600 0000 40000708 00000000 00000000"), "type 134 code 0 router advertisement length 16");
     }
 
     #[test]
     fn errors_have_words() {
-        assert_eq!(
-            upper_text(&bytes(PORT_UNREACHABLE6_FRAME)),
-            "type 1 code 4 port unreachable length 68"
-        );
-        assert_eq!(
-            icmpv6("0100 0000 00000000"),
-            "type 1 code 0 unreachable - no route length 8"
-        );
-        assert_eq!(
-            icmpv6("0200 0000 00000500"),
-            "type 2 code 0 packet too big mtu 1280 length 8"
-        );
-        assert_eq!(
-            icmpv6("0300 0000 00000000"),
-            "type 3 code 0 time exceeded in-transit length 8"
-        );
+        assert_eq!(upper_text(&bytes(PORT_UNREACHABLE6_FRAME)), "type 1 code 4 port unreachable length 68");
+        assert_eq!(icmpv6("0100 0000 00000000"), "type 1 code 0 unreachable - no route length 8");
+        assert_eq!(icmpv6("0200 0000 00000500"), "type 2 code 0 packet too big mtu 1280 length 8");
+        assert_eq!(icmpv6("0300 0000 00000000"), "type 3 code 0 time exceeded in-transit length 8");
     }
 
     #[test]
@@ -819,14 +692,8 @@ mod icmpv6 {
 
     #[test]
     fn icmp_of_the_other_version_is_not_decoded() {
-        assert_eq!(
-            upper_text(&super::ipv6(1, &bytes("0800 0000 00010001"))),
-            "length 8"
-        );
-        assert_eq!(
-            upper_text(&super::ipv4(58, &bytes("8000 0000 00010001"))),
-            "length 8"
-        );
+        assert_eq!(upper_text(&super::ipv6(1, &bytes("0800 0000 00010001"))), "length 8");
+        assert_eq!(upper_text(&super::ipv4(58, &bytes("8000 0000 00010001"))), "length 8");
     }
 }
 
@@ -837,22 +704,14 @@ mod truncation {
     fn each_header_is_named_when_it_is_cut() {
         assert_eq!(text_of_cut(&[], 60), "[|ether]");
         assert_eq!(text_of_cut(&bytes(PING_FRAME)[..13], 98), "[|ether]");
-        assert_eq!(
-            text_of_cut(&bytes("3663088a248bdedd13e85289 8100 0001 08"), 98),
-            "[|vlan]"
-        );
-        assert_eq!(
-            text_of_cut(&bytes("0180c2000000dedd13e85289 0026 4242"), 52),
-            "802.3 [|llc]"
-        );
+        assert_eq!(text_of_cut(&bytes("3663088a248bdedd13e85289 8100 0001 08"), 98), "[|vlan]");
+        assert_eq!(text_of_cut(&bytes("0180c2000000dedd13e85289 0026 4242"), 52), "802.3 [|llc]");
         assert_eq!(text_of_cut(&bytes(ARP_REPLY_FRAME)[..41], 42), "ARP [|arp]");
         assert_eq!(text_of_cut(&bytes(PING_FRAME)[..33], 98), "[|ip]");
         assert_eq!(text_of_cut(&bytes(RECORD_ROUTE_FRAME)[..73], 138), "[|ip]");
         assert_eq!(text_of_cut(&bytes(PING6_FRAME)[..53], 118), "[|ip6]");
         assert!(text_of_cut(&bytes(UDP_FRAME)[..41], 53).ends_with(" proto UDP (17) [|udp]"));
-        assert!(
-            text_of_cut(&bytes(PING6_FRAME)[..55], 118).ends_with(" proto ICMPv6 (58) [|icmp6]")
-        );
+        assert!(text_of_cut(&bytes(PING6_FRAME)[..55], 118).ends_with(" proto ICMPv6 (58) [|icmp6]"));
     }
 
     #[test]
@@ -871,11 +730,7 @@ mod truncation {
         for sample in SAMPLES {
             let data = bytes(sample);
             for len in 0..=data.len() {
-                for (wire_len, options) in [
-                    (data.len(), LINK_LAYER),
-                    (data.len(), NO_LINK_LAYER),
-                    (len, LINK_LAYER),
-                ] {
+                for (wire_len, options) in [(data.len(), LINK_LAYER), (data.len(), NO_LINK_LAYER), (len, LINK_LAYER)] {
                     assert_is_one_plain_line(&line(&data[..len], wire_len, options));
                 }
             }
@@ -885,10 +740,7 @@ mod truncation {
 
 fn assert_is_one_plain_line(text: &str) {
     assert!(!text.is_empty());
-    assert!(
-        text.chars().all(|c| c == ' ' || c.is_ascii_graphic()),
-        "{text:?}"
-    );
+    assert!(text.chars().all(|c| c == ' ' || c.is_ascii_graphic()), "{text:?}");
     assert_eq!(text.trim(), text);
     assert!(!text.contains("  "), "{text:?}");
 }

@@ -64,10 +64,8 @@ pub(super) fn write_upper_layer(out: &mut dyn fmt::Write, upper: &UpperLayer<'_>
 /// Source and destination port, unless they were cut off. All these protocols start with them: TCP (RFC 9293),
 /// UDP (RFC 768), DCCP (RFC 4340), SCTP (RFC 9260) and UDP-Lite (RFC 3828).
 fn ports(upper: &UpperLayer<'_>) -> Option<(u16, u16)> {
-    let has_ports = matches!(
-        upper.protocol,
-        IpNumber::TCP | IpNumber::UDP | IpNumber::DCCP | IpNumber::SCTP | IpNumber::UDP_LITE
-    );
+    let has_ports =
+        matches!(upper.protocol, IpNumber::TCP | IpNumber::UDP | IpNumber::DCCP | IpNumber::SCTP | IpNumber::UDP_LITE);
     if !has_ports || !upper.first_fragment {
         return None;
     }
@@ -81,17 +79,18 @@ fn write_udp(out: &mut dyn fmt::Write, upper: &UpperLayer<'_>) -> fmt::Result {
     };
     let datagram_len = match usize::from(header.length()) {
         // A jumbogram (RFC 2675, section 4).
-        0 => upper.payload.len,
+        0 if upper.version == IpVersion::V6 => upper.payload.len,
         len => len,
     };
-    match datagram_len.checked_sub(UdpHeader::LEN) {
-        None => write!(out, "[bad length {datagram_len}]"),
-        // The first fragment holds less than the whole datagram.
-        Some(_) if datagram_len > upper.payload.len && !upper.more_fragments => {
-            write!(out, "[bad length {datagram_len} > {}]", upper.payload.len)
-        }
-        Some(len) => write!(out, "length {len}"),
+    let Some(length) = datagram_len.checked_sub(UdpHeader::LEN) else {
+        return write!(out, "[bad length {datagram_len}]");
+    };
+    let available = upper.payload.skip(UdpHeader::LEN).len;
+    // The first fragment holds less than the whole datagram, and that is right.
+    if length > available && !upper.more_fragments {
+        return write!(out, "[bad length {length} > {available}]");
     }
+    write!(out, "length {length}")
 }
 
 /// Names from the IANA's list of protocol numbers.

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Where commands write: standard output, or a file that only its owner may read.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, BufWriter};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use anyhow::Context;
+use tracer_core::error::{Error, ErrorKind};
+
+use crate::input::Source;
+
+/// Files hold the bytes of packets.
+const MODE: u32 = 0o600;
+
+/// Standard output, buffered.
+///
+/// # Errors
+/// When it is the file that `source` reads.
+pub(crate) fn stdout(source: &Source) -> anyhow::Result<BufWriter<File>> {
+    let stdout = io::stdout().as_fd().try_clone_to_owned().context("cannot write to standard output")?;
+    let stdout = File::from(stdout);
+    let metadata = stdout.metadata().context("cannot write to standard output")?;
+    if source.is(&metadata) {
+        return Err(same_file("standard output", source));
+    }
+    Ok(BufWriter::new(stdout))
+}
+
+/// Refuses `path` when it is the file that `source` reads.
+pub(crate) fn refuse_input(path: &Path, source: &Source) -> anyhow::Result<()> {
+    match fs::metadata(path) {
+        Ok(metadata) if source.is(&metadata) => Err(same_file(&format!("`{}`", path.display()), source)),
+        _ => Ok(()),
+    }
+}
+
+/// Creates or empties the file at `path`; its mode is 0600 afterwards.
+///
+/// # Errors
+/// When it is the file that `source` reads, or cannot be written.
+pub(crate) fn create(path: &Path, source: &Source) -> anyhow::Result<BufWriter<File>> {
+    // It is looked at before it is emptied: between an earlier look and now it may have become another file.
+    let open = || -> Result<(File, fs::Metadata), io::Error> {
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(MODE).open(path)?;
+        let metadata = file.metadata()?;
+        Ok((file, metadata))
+    };
+    let (file, metadata) = open().map_err(|error| write_error(path, error))?;
+    if source.is(&metadata) {
+        return Err(same_file(&format!("`{}`", path.display()), source));
+    }
+    if metadata.is_file() {
+        let emptied = file.set_permissions(Permissions::from_mode(MODE)).and_then(|()| file.set_len(0));
+        emptied.map_err(|error| write_error(path, error))?;
+    }
+    Ok(BufWriter::new(file))
+}
+
+/// An error about writing to `path`.
+pub(crate) fn write_error(path: &Path, error: io::Error) -> anyhow::Error {
+    let kind = match error.kind() {
+        io::ErrorKind::PermissionDenied => ErrorKind::NotPermitted,
+        _ => ErrorKind::Failure,
+    };
+    anyhow::Error::new(Error::new(kind, error)).context(format!("cannot write `{}`", path.display()))
+}
+
+fn same_file(name: &str, source: &Source) -> anyhow::Error {
+    let message = format!("{name} is the file that is read ({})", source.name());
+    anyhow::Error::new(Error::new(ErrorKind::Usage, message).with_hint("name another output file"))
+}

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The section `dev`.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tracer_core::event::section::{Place, Section};
+use tracer_core::event::text::{Escaped, TextOptions};
+
+/// The network device that the packet is on.
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
+pub(super) struct DevSection<'a> {
+    /// Its name.
+    pub(super) name: Cow<'a, str>,
+    /// Its index, unique in its network namespace.
+    pub(super) ifindex: u32,
+    /// Index of the interface that the packet came in by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) rx_ifindex: Option<u32>,
+}
+
+impl Section for DevSection<'_> {
+    const NAME: &'static str = "dev";
+    const PLACE: Place = Place::Where;
+
+    fn write_text(&self, out: &mut dyn fmt::Write, _options: &TextOptions) -> fmt::Result {
+        write!(out, "if {}", self.ifindex)?;
+        if !self.name.is_empty() {
+            write!(out, " ({})", Escaped(&self.name))?;
+        }
+        match self.rx_ifindex {
+            Some(index) => write!(out, " rxif {index}"),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The collector `dev`: see `README.md`.
+
+mod event;
+
+use tracer_core::collector::{Collector, Decode, DecodeError, Wire};
+use tracer_core::event::json::EventJson;
+use tracer_core::event::section::SectionDescriptor;
+use tracer_core::session::text;
+
+use event::DevSection;
+
+#[expect(non_camel_case_types, clippy::undocumented_unsafe_blocks, reason = "generated; documented in event.h")]
+mod wire {
+    include!(concat!(env!("OUT_DIR"), "/dev_event.rs"));
+}
+
+// SAFETY: an array of bytes and integers, without padding.
+unsafe impl Wire for wire::dev_event {}
+
+inventory::submit! {
+    Collector {
+        name: "dev",
+        about: "the network device that the packet is on",
+        sections: &[SectionDescriptor::of::<DevSection<'static>>()],
+        hook: crate::hooks::DEV,
+        arguments: Vec::new,
+        start: |_, _, _| Ok(Box::new(Decoder)),
+    }
+}
+
+struct Decoder;
+
+impl Decode for Decoder {
+    fn decode(&mut self, kind: u8, bytes: &[u8], event: &mut EventJson) -> Result<(), DecodeError> {
+        let (device, _) = wire::dev_event::read(kind, bytes)?;
+        let rx_ifindex = (device.rx_ifindex != 0).then_some(device.rx_ifindex);
+        event.section(&DevSection {
+            name: text(&device.name.map(|c| c as u8)),
+            ifindex: device.ifindex,
+            rx_ifindex,
+        })?;
+        Ok(())
+    }
+}

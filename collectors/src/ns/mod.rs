@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The collector `ns`: see `README.md`.
+
+mod event;
+mod names;
+
+use std::borrow::Cow;
+
+use tracer_core::collector::{Collector, Decode, DecodeError, Wire};
+use tracer_core::event::json::EventJson;
+use tracer_core::event::section::SectionDescriptor;
+
+use event::NsSection;
+use names::Names;
+
+#[expect(non_camel_case_types, clippy::undocumented_unsafe_blocks, reason = "generated; documented in event.h")]
+mod wire {
+    include!(concat!(env!("OUT_DIR"), "/ns_event.rs"));
+}
+
+// SAFETY: integers, with explicit padding.
+unsafe impl Wire for wire::ns_event {}
+
+inventory::submit! {
+    Collector {
+        name: "ns",
+        about: "the network namespace that the packet is in",
+        sections: &[SectionDescriptor::of::<NsSection<'static>>()],
+        hook: crate::hooks::NS,
+        arguments: Vec::new,
+        start: |kernel, _, _| Ok(Box::new(Decoder { names: Names::new(kernel.path("run/netns")) })),
+    }
+}
+
+struct Decoder {
+    names: Names,
+}
+
+impl Decode for Decoder {
+    fn decode(&mut self, kind: u8, bytes: &[u8], event: &mut EventJson) -> Result<(), DecodeError> {
+        let (namespace, _) = wire::ns_event::read(kind, bytes)?;
+        let cookie = (namespace.cookie != 0).then_some(namespace.cookie);
+        let name = self.names.get(namespace.inum).map(Cow::Borrowed);
+        event.section(&NsSection { cookie, inum: namespace.inum, name })?;
+        Ok(())
+    }
+}

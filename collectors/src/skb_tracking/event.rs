@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The section `skb-tracking`.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tracer_core::event::section::{Place, Section};
+use tracer_core::event::text::TextOptions;
+
+/// Which packet this is: events with the same `timestamp` and `orig_head` are of one packet.
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
+pub(super) struct SkbTrackingSection {
+    /// Address of the buffer that held the packet when it was first seen.
+    pub(super) orig_head: u64,
+    /// When it was first seen, in ns of CLOCK_MONOTONIC.
+    pub(super) timestamp: u64,
+    /// Address of the packet's `sk_buff` at this event; 0 when it had been freed by then.
+    pub(super) skb: u64,
+    /// Number of the event among all of this packet, from 0; where one is missing, it was lost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) seq: Option<u64>,
+}
+
+impl Section for SkbTrackingSection {
+    const NAME: &'static str = "skb-tracking";
+    const PLACE: Place = Place::Header;
+
+    fn write_text(&self, out: &mut dyn fmt::Write, _options: &TextOptions) -> fmt::Result {
+        write!(out, "#{:x}{:x}", self.timestamp, self.orig_head)?;
+        if self.skb == 0 { out.write_str(" (skb freed)") } else { write!(out, " (skb {:x})", self.skb) }
+    }
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The collector `skb-tracking`: see `README.md`.
+
+mod event;
+
+use tracer_core::collector::{Collector, Decode, DecodeError, Wire};
+use tracer_core::event::json::EventJson;
+use tracer_core::event::section::SectionDescriptor;
+
+use event::SkbTrackingSection;
+
+#[expect(non_camel_case_types, clippy::undocumented_unsafe_blocks, reason = "generated; documented in event.h")]
+mod wire {
+    include!(concat!(env!("OUT_DIR"), "/skb_tracking_event.rs"));
+}
+
+// SAFETY: integers, without padding.
+unsafe impl Wire for wire::skb_tracking_event {}
+
+inventory::submit! {
+    Collector {
+        name: "skb-tracking",
+        about: "which packet it is, so that its events can be told from those of others",
+        sections: &[SectionDescriptor::of::<SkbTrackingSection>()],
+        hook: crate::hooks::SKB_TRACKING,
+        arguments: Vec::new,
+        start: |_, _, needs| {
+            needs.tracking();
+            Ok(Box::new(Decoder))
+        },
+    }
+}
+
+struct Decoder;
+
+impl Decode for Decoder {
+    fn decode(&mut self, kind: u8, bytes: &[u8], event: &mut EventJson) -> Result<(), DecodeError> {
+        let (identity, _) = wire::skb_tracking_event::read(kind, bytes)?;
+        event.section(&SkbTrackingSection {
+            orig_head: identity.orig_head,
+            timestamp: identity.timestamp,
+            skb: identity.skb,
+            seq: Some(identity.sequence),
+        })?;
+        Ok(())
+    }
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What the kernel's BPF can do, found out by trying: version numbers say little on kernels with backports.
+
+use std::ffi::{CStr, c_char};
+use std::io;
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::ptr;
+
+use libbpf_sys::bpf_insn;
+
+/// The features that decide how probes are attached and which code is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Features {
+    /// Atomic operations that return the old value (5.12).
+    pub fetch_atomics: bool,
+    /// kprobe programs can ask for a cookie that was given at their attachment (5.15).
+    pub cookies: bool,
+    /// Raw tracepoint programs too (6.10).
+    pub tracepoint_cookies: bool,
+    /// Many functions in one attachment (5.18 with CONFIG_FPROBE).
+    pub kprobe_multi: bool,
+    /// One program for entry and return, with memory between the two (6.10 with CONFIG_FPROBE).
+    pub kprobe_session: bool,
+}
+
+impl Features {
+    /// Asks the running kernel; takes a few milliseconds and needs the rights to load programs.
+    ///
+    /// # Errors
+    /// When not even an empty program can be loaded: with the reason of that.
+    pub fn probe() -> io::Result<Self> {
+        let kprobe = libbpf_sys::BPF_PROG_TYPE_KPROBE;
+        let tracepoint = libbpf_sys::BPF_PROG_TYPE_RAW_TRACEPOINT;
+        load(kprobe, 0, &[MOVE_0, EXIT])?;
+        let multi = |attach_type| {
+            let Ok(program) = load(kprobe, attach_type, &[MOVE_0, EXIT]) else { return false };
+            // A function that can't exist: a kernel that knows how to attach says that it is missing (ESRCH).
+            attach_multi(&program, attach_type, &[c"?"], &[])
+                .is_err_and(|error| error.raw_os_error() == Some(libc::ESRCH))
+        };
+        Ok(Self {
+            fetch_atomics: load(kprobe, 0, &[MOVE_0, STORE_0, FETCH_ADD, MOVE_0, EXIT]).is_ok(),
+            cookies: load(kprobe, 0, &[CALL_COOKIE, EXIT]).is_ok(),
+            tracepoint_cookies: load(tracepoint, 0, &[CALL_COOKIE, EXIT]).is_ok(),
+            kprobe_multi: multi(libbpf_sys::BPF_TRACE_KPROBE_MULTI),
+            kprobe_session: multi(libbpf_sys::BPF_TRACE_KPROBE_SESSION),
+        })
+    }
+}
+
+const fn instruction(code: u8, registers: u8, offset: i16, immediate: i32) -> [u8; 8] {
+    let (offset, immediate) = (offset.to_ne_bytes(), immediate.to_ne_bytes());
+    [code, registers, offset[0], offset[1], immediate[0], immediate[1], immediate[2], immediate[3]]
+}
+
+/// r0 = 0
+const MOVE_0: [u8; 8] = instruction(0xb7, 0, 0, 0);
+/// *(u64 *)(r10 - 8) = 0
+const STORE_0: [u8; 8] = instruction(0x7a, 0x0a, -8, 0);
+/// r0 = atomic_fetch_add((u64 *)(r10 - 8), r0)
+const FETCH_ADD: [u8; 8] = instruction(0xdb, 0x0a, -8, 0x01);
+/// r0 = bpf_get_attach_cookie(r1)
+const CALL_COOKIE: [u8; 8] = instruction(0x85, 0, 0, libbpf_sys::BPF_FUNC_get_attach_cookie as i32);
+/// return r0
+const EXIT: [u8; 8] = instruction(0x95, 0, 0, 0);
+
+fn load(program_type: u32, attach_type: u32, instructions: &[[u8; 8]]) -> io::Result<OwnedFd> {
+    let instructions: Vec<bpf_insn> = instructions
+        .iter()
+        // SAFETY: `bpf_insn` is eight bytes without padding, for which every value is valid.
+        .map(|bytes| unsafe { std::mem::transmute::<[u8; 8], bpf_insn>(*bytes) })
+        .collect();
+    load_program(program_type, attach_type, c"tracer_probe", &instructions)
+}
+
+/// Loads a program that is complete: its maps are filled in, its accesses relocated.
+///
+/// # Errors
+/// What the kernel says.
+pub(crate) fn load_program(
+    program_type: u32,
+    attach_type: u32,
+    name: &CStr,
+    instructions: &[bpf_insn],
+) -> io::Result<OwnedFd> {
+    let options = libbpf_sys::bpf_prog_load_opts {
+        sz: size_of::<libbpf_sys::bpf_prog_load_opts>() as _,
+        expected_attach_type: attach_type,
+        ..Default::default()
+    };
+    // SAFETY: all pointers are to live memory of the stated sizes.
+    let fd = unsafe {
+        libbpf_sys::bpf_prog_load(
+            program_type,
+            name.as_ptr(),
+            c"Dual BSD/GPL".as_ptr(),
+            instructions.as_ptr(),
+            instructions.len() as _,
+            (&raw const options).cast_mut(),
+        )
+    };
+    owned(fd)
+}
+
+/// Attaches a program to many functions at once. `cookies` is empty, or as long as `functions`.
+///
+/// # Errors
+/// What the kernel says; one bad function refuses them all.
+pub(crate) fn attach_multi(
+    program: &impl std::os::fd::AsFd,
+    attach_type: u32,
+    functions: &[&CStr],
+    cookies: &[u64],
+) -> io::Result<OwnedFd> {
+    debug_assert!(cookies.is_empty() || cookies.len() == functions.len());
+    let mut names: Vec<*const c_char> = functions.iter().map(|name| name.as_ptr()).collect();
+    let mut options = libbpf_sys::bpf_link_create_opts {
+        sz: size_of::<libbpf_sys::bpf_link_create_opts>() as _,
+        ..Default::default()
+    };
+    options.__bindgen_anon_1.kprobe_multi.cnt = functions.len() as u32;
+    options.__bindgen_anon_1.kprobe_multi.syms = names.as_mut_ptr();
+    options.__bindgen_anon_1.kprobe_multi.cookies = if cookies.is_empty() { ptr::null() } else { cookies.as_ptr() };
+    // SAFETY: the option's arrays live until the call returns and have the stated length.
+    let fd = unsafe { libbpf_sys::bpf_link_create(program.as_fd().as_raw_fd(), 0, attach_type, &raw const options) };
+    owned(fd)
+}
+
+/// Attaches a program to a tracepoint. `cookie` must be 0 where the kernel has no cookies for tracepoints.
+///
+/// # Errors
+/// What the kernel says.
+pub(crate) fn attach_tracepoint(program: &impl std::os::fd::AsFd, name: &CStr, cookie: u64) -> io::Result<OwnedFd> {
+    let mut options = libbpf_sys::bpf_raw_tp_opts {
+        sz: size_of::<libbpf_sys::bpf_raw_tp_opts>() as _,
+        tp_name: name.as_ptr(),
+        cookie,
+        ..Default::default()
+    };
+    // SAFETY: the options live until the call returns.
+    let fd = unsafe { libbpf_sys::bpf_raw_tracepoint_open_opts(program.as_fd().as_raw_fd(), &raw mut options) };
+    owned(fd)
+}
+
+fn owned(fd: i32) -> io::Result<OwnedFd> {
+    if fd < 0 {
+        return Err(io::Error::from_raw_os_error(-fd));
+    }
+    // SAFETY: libbpf just opened it for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}

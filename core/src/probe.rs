@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Probes: what a user asks for ([`ProbeSpec`]), and what that is on the running kernel ([`Probe`]).
+
+mod resolve;
+
+use std::fmt;
+use std::str::FromStr;
+
+pub use resolve::{Resolution, resolve};
+
+/// How a place in the kernel is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ProbeType {
+    /// The entry of a function.
+    Kprobe,
+    /// The return of a function.
+    Kretprobe,
+    /// A tracepoint, by a raw tracepoint program.
+    RawTracepoint,
+}
+
+impl ProbeType {
+    /// The name in events and in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kprobe => "kprobe",
+            Self::Kretprobe => "kretprobe",
+            Self::RawTracepoint => "raw_tracepoint",
+        }
+    }
+}
+
+/// Who asked for a probe; decides whether it may be missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The user named it: a failure is an error.
+    Named,
+    /// A profile, a collector or the default asked for it: a failure is a warning.
+    Suggested,
+}
+
+/// A probe, or with `*` many of them, as written: `[TYPE:]TARGET[/stack]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeSpec {
+    /// The type.
+    pub probe_type: ProbeType,
+    /// A function, or `GROUP:NAME` of a tracepoint. May hold `*`.
+    pub target: String,
+    /// Record the kernel stack at each hit.
+    pub stack: bool,
+    /// Who asked for it.
+    pub origin: Origin,
+}
+
+/// Why a probe can't be understood.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProbeSpecError {
+    /// The text in front of the colon is no type, or no group of a tracepoint.
+    #[error("`{0}` is no type of probe; there are kprobe (k), kretprobe (kr), raw_tracepoint (tp)")]
+    Type(String),
+    /// A tracepoint without its group.
+    #[error("the tracepoint `{0}` needs its group in front, as in `tp:net:netif_rx`")]
+    Group(String),
+    /// Nothing, or characters that no target has.
+    #[error("`{0}` is no name of a function or tracepoint")]
+    Target(String),
+    /// An option that does not exist.
+    #[error("`/{0}` is no option of a probe; there is `/stack`")]
+    Option(String),
+}
+
+impl FromStr for ProbeSpec {
+    type Err = ProbeSpecError;
+
+    fn from_str(text: &str) -> Result<Self, ProbeSpecError> {
+        let (place, option) = text.split_once('/').map_or((text, None), |(place, option)| (place, Some(option)));
+        let stack = match option {
+            None => false,
+            Some("stack") => true,
+            Some(other) => return Err(ProbeSpecError::Option(other.to_owned())),
+        };
+        let (probe_type, target) = match place.split_once(':') {
+            None => (ProbeType::Kprobe, place),
+            Some(("kprobe" | "k", target)) => (ProbeType::Kprobe, target),
+            Some(("kretprobe" | "kr", target)) => (ProbeType::Kretprobe, target),
+            Some(("raw_tracepoint" | "tp", target)) => (ProbeType::RawTracepoint, target),
+            Some((other, target)) if target.contains(':') => return Err(ProbeSpecError::Type(other.to_owned())),
+            Some(_) => (ProbeType::RawTracepoint, place),
+        };
+        let is_name = |name: &str| {
+            !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '*' | '.' | '-'))
+        };
+        let valid = match (probe_type, target.split_once(':')) {
+            (ProbeType::RawTracepoint, Some((group, name))) => is_name(group) && is_name(name),
+            (ProbeType::RawTracepoint, None) => return Err(ProbeSpecError::Group(target.to_owned())),
+            _ => is_name(target),
+        };
+        if !valid {
+            return Err(ProbeSpecError::Target(target.to_owned()));
+        }
+        Ok(Self { probe_type, target: target.to_owned(), stack, origin: Origin::Named })
+    }
+}
+
+impl fmt::Display for ProbeSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.probe_type.name(), self.target)?;
+        if self.stack { f.write_str("/stack") } else { Ok(()) }
+    }
+}
+
+impl ProbeSpec {
+    /// The same probe, asked for by somebody who can do without.
+    #[must_use]
+    pub fn suggested(mut self) -> Self {
+        self.origin = Origin::Suggested;
+        self
+    }
+
+    /// Whether it stands for many.
+    pub fn is_wildcard(&self) -> bool {
+        self.target.contains('*')
+    }
+}
+
+/// Where a probe finds its packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PacketPlace {
+    /// It has none, or it is not known where.
+    Nowhere,
+    /// This argument points to the `sk_buff`.
+    Argument(u8),
+    /// This argument points to the pointer to the `sk_buff`, or to a struct that holds it `offset` bytes from its start.
+    Behind {
+        /// The argument.
+        argument: u8,
+        /// Bytes.
+        offset: u16,
+    },
+}
+
+/// One place in the running kernel that is looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// The type.
+    pub probe_type: ProbeType,
+    /// A function, or `GROUP:NAME` of a tracepoint.
+    pub target: String,
+    /// The module that it is in, when that is known and not vmlinux.
+    pub module: Option<String>,
+    /// Record the kernel stack.
+    pub stack: bool,
+    /// Who asked for it.
+    pub origin: Origin,
+    /// Where the packet is.
+    pub packet: PacketPlace,
+    /// The argument that points to a `net_device`.
+    pub device_argument: Option<u8>,
+    /// The argument that points to a `net`, the network namespace.
+    pub namespace_argument: Option<u8>,
+    /// The packet may be freed by others when the probe is hit: tracking must not begin here.
+    pub packet_may_be_gone: bool,
+}
+
+impl Probe {
+    /// The name of the tracepoint without its group, or of the function.
+    pub fn symbol(&self) -> &str {
+        match self.probe_type {
+            ProbeType::RawTracepoint => self.target.split_once(':').map_or(&*self.target, |(_, name)| name),
+            _ => &self.target,
+        }
+    }
+}
+
+impl fmt::Display for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.probe_type.name(), self.target)
+    }
+}
+
+/// Whether a name fits a pattern in which `*` stands for any number of characters.
+pub fn matches(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = name.strip_prefix(first) else { return false };
+    let Some(last) = parts.next_back() else { return rest.is_empty() };
+    for part in parts {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Origin, ProbeSpec, ProbeSpecError, ProbeType, matches};
+
+    #[test]
+    fn reads_every_form() {
+        let spec = |text: &str| text.parse::<ProbeSpec>().unwrap();
+        for text in ["ip_rcv", "k:ip_rcv", "kprobe:ip_rcv"] {
+            let expected = ProbeSpec {
+                probe_type: ProbeType::Kprobe,
+                target: "ip_rcv".to_owned(),
+                stack: false,
+                origin: Origin::Named,
+            };
+            assert_eq!(spec(text), expected, "{text}");
+        }
+        for text in ["net:netif_rx/stack", "tp:net:netif_rx/stack", "raw_tracepoint:net:netif_rx/stack"] {
+            assert_eq!(spec(text).to_string(), "raw_tracepoint:net:netif_rx/stack", "{text}");
+        }
+        assert_eq!(spec("kr:udp_*").to_string(), "kretprobe:udp_*");
+        assert_eq!(spec("ip_rcv_finish_core.isra.0").target, "ip_rcv_finish_core.isra.0");
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        let error = |text: &str| text.parse::<ProbeSpec>().unwrap_err();
+        assert_eq!(error("tp:netif_rx"), ProbeSpecError::Group("netif_rx".to_owned()));
+        assert_eq!(error("foo:net:netif_rx"), ProbeSpecError::Type("foo".to_owned()));
+        assert_eq!(error("ip_rcv/stak"), ProbeSpecError::Option("stak".to_owned()));
+        assert_eq!(error("ip rcv"), ProbeSpecError::Target("ip rcv".to_owned()));
+        assert_eq!(error(""), ProbeSpecError::Target(String::new()));
+        assert_eq!(error("net:"), ProbeSpecError::Target("net:".to_owned()));
+        assert_eq!(error("k:a:b"), ProbeSpecError::Target("a:b".to_owned()));
+    }
+
+    #[test]
+    fn a_star_stands_for_anything() {
+        assert!(matches("udp_*", "udp_rcv"));
+        assert!(matches("*", ""));
+        assert!(matches("*rcv", "ip_rcv"));
+        assert!(matches("ip*rcv*", "ip_rcv_core"));
+        assert!(matches("a*b*b", "abb"));
+        assert!(!matches("a*b*b", "ab"));
+        assert!(!matches("udp_*", "__udp_rcv"));
+        assert!(!matches("ip_rcv", "ip_rcv_core"));
+        assert!(!matches("ab*ba", "aba"));
+    }
+}

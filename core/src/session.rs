@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A session of collecting: load, attach, enable, read, stop.
+//!
+//! ```text
+//! Session::open ── resolve probes ── link hooks ── load ── attach ──▶ Session::run
+//!                                                                      │ enable
+//!            kernel: probe hit ─▶ hooks ─▶ ring                        ▼
+//!                                           └─▶ mover ─▶ queue ─▶ writer ─▶ Sink
+//!                                                                      │ stop
+//!                     disable ─▶ wait for programs ─▶ drain ring and queue ─▶ Summary
+//! ```
+//!
+//! Attachments go away when the session is dropped, after everything has been written.
+
+mod attach;
+mod link;
+mod load;
+mod loss;
+mod reader;
+mod record;
+
+use std::borrow::Cow;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use clap::ArgMatches;
+
+use crate::collector::{Collector, Decode, Needs};
+use crate::error::{Error, ErrorKind};
+use crate::event::core_sections::Loss;
+use crate::kernel::Kernel;
+use crate::kernel::features::Features;
+use crate::probe::{Probe, ProbeSpec, ProbeType, resolve};
+
+use attach::Attachments;
+use load::{Loaded, Plan};
+use loss::LossCounters;
+use reader::Message;
+use record::Recorder;
+
+pub use attach::{AttachError, AttachTable, Means};
+pub use loss::{LossKey, LossTable, is_lost_event};
+pub use reader::Sink;
+pub use record::text;
+
+/// How often counters are looked at while collecting.
+const LOSS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What a session is opened with.
+#[derive(Debug)]
+pub struct Options<'a> {
+    /// The collectors' dispatcher, compiled.
+    pub dispatcher: &'static [u8],
+    /// The collectors to start, each with whether the user named it: then its failure is an error.
+    pub collectors: Vec<(&'static Collector, bool)>,
+    /// The command line's values of the collectors' own options.
+    pub arguments: &'a ArgMatches,
+    /// Where to look.
+    pub probes: Vec<ProbeSpec>,
+    /// Size of the ring between kernel and user space in bytes; a power of two and a multiple of the page size.
+    pub ring_size: u32,
+    /// Packets tracked at a time; a power of two.
+    pub table_size: u32,
+}
+
+/// A loaded and attached session; collection has not begun.
+pub struct Session<'k> {
+    kernel: &'k Kernel,
+    probes: Vec<Probe>,
+    decoders: Vec<(&'static Collector, Box<dyn Decode>)>,
+    table: AttachTable,
+    warnings: Vec<String>,
+    counters: LossCounters,
+    // Dropped in this order: detach, then unload.
+    attachments: Attachments,
+    loaded: Loaded,
+}
+
+/// What a session did.
+#[derive(Debug)]
+pub struct Summary {
+    /// Events written, without `loss` events.
+    pub events: u64,
+    /// Events written, by probe, in the order of [`Session::probes`].
+    pub events_by_probe: Vec<u64>,
+    /// What was lost.
+    pub losses: LossTable,
+    /// Why writing ended early.
+    pub write_error: Option<io::Error>,
+    /// The kernel counts the hits of kprobes that it skips.
+    pub kernel_counts_misses: bool,
+    /// Why the first unreadable record could not be read.
+    pub first_unreadable: Option<String>,
+}
+
+impl<'k> Session<'k> {
+    /// Loads and attaches everything.
+    ///
+    /// # Errors
+    /// When a collector or a probe that the user named can't be had, or nothing can be loaded at all.
+    pub fn open(kernel: &'k Kernel, options: Options<'_>) -> Result<Self, Error> {
+        // libbpf reports by return values too; what it prints, users can't act on.
+        libbpf_rs::set_print(None);
+        let features = Features::probe().map_err(|error| {
+            if error.raw_os_error() == Some(libc::EPERM) {
+                Error::new(ErrorKind::NotPermitted, "the kernel does not let this process load eBPF programs")
+                    .with_hint("run as root (CAP_BPF, CAP_PERFMON and CAP_SYS_RESOURCE at least); a locked down kernel lets nobody")
+            } else {
+                Error::new(ErrorKind::KernelLacks, format!("the kernel loads no eBPF programs: {error}"))
+            }
+        })?;
+
+        let mut warnings = Vec::new();
+        let mut started: Vec<(&'static Collector, Needs)> = Vec::new();
+        let mut decoders = Vec::new();
+        let mut specs = options.probes;
+        let mut tracking = false;
+        let mut wants_symbols = specs.iter().any(|spec| spec.probe_type != ProbeType::RawTracepoint);
+        for (collector, named) in options.collectors {
+            let mut needs = Needs::default();
+            match (collector.start)(kernel, options.arguments, &mut needs) {
+                Ok(decoder) => {
+                    specs.append(&mut needs.probes);
+                    tracking |= needs.tracking;
+                    wants_symbols |= !needs.symbols.is_empty();
+                    decoders.push((collector, decoder));
+                    started.push((collector, needs));
+                }
+                Err(error) if named => return Err(error),
+                Err(error) => warnings.push(format!("collector `{}` is off: {error}", collector.name)),
+            }
+        }
+
+        let (probes, loaded, dropped, plan) = std::thread::scope(|scope| {
+            // The largest single piece of work at start: it runs beside the others.
+            let symbols = scope.spawn(|| wants_symbols.then(|| kernel.symbols().err()).flatten());
+            let resolution = resolve(kernel, &specs)?;
+            warnings.extend(resolution.warnings);
+            if resolution.probes.is_empty() {
+                return Err(Error::new(ErrorKind::KernelLacks, "none of the probes exists on this kernel"));
+            }
+            let mut plan = Plan {
+                features,
+                dispatcher: options.dispatcher,
+                collectors: started,
+                probes: &resolution.probes,
+                ring_size: options.ring_size,
+                table_size: options.table_size,
+                tracking,
+            };
+            let (loaded, dropped) = load::load(kernel, &mut plan)?;
+            let collectors = plan.collectors;
+            if let Ok(Some(error)) = symbols.join() {
+                warnings.push(error.to_string());
+            }
+            Ok((resolution.probes, loaded, dropped, collectors))
+        })?;
+        for (collector, reason) in dropped {
+            warnings.push(format!("collector `{}` is off: this kernel refuses its hook: {reason}", collector.name));
+            decoders.retain(|(other, _)| other.name != collector.name);
+        }
+        for (variable, symbol) in plan.iter().flat_map(|(_, needs)| &needs.symbols) {
+            let address = kernel.symbols().ok().and_then(|symbols| symbols.addresses(symbol).next());
+            loaded.set_u64(variable, address.unwrap_or(0))?;
+        }
+        let (attachments, table) = attach::attach(kernel, &loaded, features, &probes)?;
+        if table.outcomes.iter().all(Result::is_err) {
+            let reason = table.outcomes.iter().find_map(|outcome| outcome.as_ref().err());
+            let reason = reason.map_or_else(String::new, |error| format!(": {error}"));
+            return Err(Error::new(ErrorKind::KernelLacks, format!("none of the probes could be attached{reason}")));
+        }
+        let counters = LossCounters::new(&loaded, &attachments, &probes)?;
+        Ok(Self { kernel, probes, decoders, table, warnings, counters, attachments, loaded })
+    }
+
+    /// The probes, attached or not.
+    pub fn probes(&self) -> &[Probe] {
+        &self.probes
+    }
+
+    /// What became of each probe.
+    pub fn attach_table(&self) -> &AttachTable {
+        &self.table
+    }
+
+    /// What is not as asked for, in words.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// The collectors that run.
+    pub fn collectors(&self) -> impl Iterator<Item = &'static Collector> {
+        self.decoders.iter().map(|(collector, _)| *collector)
+    }
+
+    /// Collects. `control` is called once collection has begun and returns when it is to end; its argument is called from
+    /// there about once a second and returns the losses so far.
+    ///
+    /// `limit`: write so many events at most; `ended` is called (from another thread) when they are written, or when writing
+    /// has failed.
+    ///
+    /// # Errors
+    /// When the ring or the counters can't be read. Failures of the sink are in the summary.
+    pub fn run(
+        &mut self,
+        sink: &mut dyn Sink,
+        limit: Option<u64>,
+        ended: &(dyn Fn() + Sync),
+        control: impl FnOnce(&mut dyn FnMut() -> Result<LossTable, Error>),
+    ) -> Result<Summary, Error> {
+        let ring = self.loaded.map("ring")?;
+        let stopped = AtomicBool::new(false);
+        let mut recorder = Recorder::new(self.kernel, &self.probes, self.decoders.drain(..));
+        let (sender, receiver) = reader::queue();
+        let (loaded, counters) = (&self.loaded, &self.counters);
+        let mut reported = LossTable::new();
+
+        let (written, losses) = std::thread::scope(|scope| {
+            let mover_sender = sender.clone();
+            let (ring, stopped) = (&ring, &stopped);
+            let mover = scope.spawn(move || reader::move_records(ring, stopped, &mover_sender));
+            let recorder = &mut recorder;
+            let writer = scope.spawn(move || reader::write_events(recorder, sink, &receiver, limit, ended));
+
+            loaded.set_enabled(true)?;
+            let mut last = Instant::now();
+            control(&mut || {
+                let losses = counters.read(loaded)?;
+                if last.elapsed() >= LOSS_INTERVAL {
+                    last = Instant::now();
+                    report(&losses, &mut reported, &sender);
+                }
+                Ok(losses)
+            });
+            loaded.set_enabled(false)?;
+            wait_for_programs();
+            stopped.store(true, Ordering::SeqCst);
+            mover.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            let losses = counters.read(loaded)?;
+            report(&losses, &mut reported, &sender);
+            drop(sender);
+            let written = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            Ok::<_, Error>((written, losses))
+        })?;
+
+        let mut losses = losses;
+        for (cause, count) in [("parse", recorder.unreadable), ("writer", written.unwritten)] {
+            if count > 0 {
+                losses.insert(LossKey { cause, probe: None }, count);
+            }
+        }
+        Ok(Summary {
+            events: written.events,
+            events_by_probe: recorder.stored,
+            losses,
+            write_error: written.error,
+            kernel_counts_misses: self.counters.kernel_counts,
+            first_unreadable: recorder.first_error.map(|error| error.to_string()),
+        })
+    }
+
+    /// Detaches all probes, which can take long when there are many.
+    pub fn detach(self) {
+        drop(self.attachments);
+    }
+}
+
+/// Sends what was lost since the last report towards the file.
+fn report(losses: &LossTable, reported: &mut LossTable, queue: &std::sync::mpsc::SyncSender<Message>) {
+    let new: Vec<Loss<'static>> = losses
+        .iter()
+        .filter_map(|(key, &count)| {
+            let new = count - reported.get(key).copied().unwrap_or(0).min(count);
+            (new > 0).then(|| Loss {
+                cause: Cow::Borrowed(key.cause),
+                probe: key.probe.clone().map(Cow::Owned),
+                count: new,
+            })
+        })
+        .collect();
+    if !new.is_empty() {
+        reported.clone_from(losses);
+        // The writer is gone only when it has failed, which the summary says.
+        let _ = queue.send(Message::Loss { timestamp: now(), losses: new });
+    }
+}
+
+/// CLOCK_MONOTONIC in ns, the clock of events.
+pub fn now() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is writable, and every kernel has this clock.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// Returns when every program that was running has ended.
+///
+/// The kernel runs them inside RCU read sections, and this system call waits for all of those. It is refused where some
+/// CPUs are reserved (nohz_full): a pause must do there, longer than any program takes.
+fn wait_for_programs() {
+    // SAFETY: the call takes no pointers.
+    let waited = unsafe { libc::syscall(libc::SYS_membarrier, libc::MEMBARRIER_CMD_GLOBAL, 0, 0) } == 0;
+    if !waited {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}

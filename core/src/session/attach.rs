@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Attaching. Nothing here is all-or-nothing: each probe ends in the [`AttachTable`] with how it was attached or why not.
+
+use std::collections::HashMap;
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+
+use libbpf_rs::{AsRawLibbpf as _, KprobeOpts, Link, MapCore as _, MapFlags, ProgramMut};
+
+use crate::error::{Error, ErrorKind};
+use crate::kernel::Kernel;
+use crate::kernel::features::{Features, attach_multi, attach_tracepoint, load_program};
+use crate::probe::{Origin, Probe, ProbeType};
+
+use super::load::{Loaded, c_name, tracepoint_program};
+
+/// The mark in a raw tracepoint program that its own index takes the place of; see `raw_tracepoint.bpf.c`.
+const INDEX_MARK: u64 = 0x7472_6163_6572_49;
+
+/// How a probe was attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Means {
+    /// Together with others, by kprobe.multi.
+    KprobeMulti,
+    /// Entry and return together with others, by kprobe.session.
+    KprobeSession,
+    /// By a kprobe (and kretprobe) of its own.
+    Kprobe,
+    /// By a raw tracepoint.
+    RawTracepoint,
+}
+
+impl Means {
+    /// The kernel's word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::KprobeMulti => "kprobe.multi",
+            Self::KprobeSession => "kprobe.session",
+            Self::Kprobe => "kprobe",
+            Self::RawTracepoint => "raw_tracepoint",
+        }
+    }
+}
+
+/// What became of each probe, in the order of the probes.
+#[derive(Debug, Default)]
+pub struct AttachTable {
+    /// How, or why not.
+    pub outcomes: Vec<Result<Means, AttachError>>,
+}
+
+/// Why a probe could not be attached.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AttachError {
+    /// The kernel has no symbol of this name.
+    #[error("this kernel has no such function")]
+    Missing,
+    /// Only versions of it that the compiler made exist, whose arguments may differ.
+    #[error("this kernel only has `{0}`, whose arguments may differ from the source's")]
+    Suffixed(String),
+    /// Several functions have the name.
+    #[error("{0} functions of this kernel have this name, and a kprobe can't tell them apart")]
+    Ambiguous(usize),
+    /// It exists, but the kernel does not let it be probed.
+    #[error("the kernel does not let it be probed (it is inlined, or marked notrace or NOKPROBE)")]
+    NotTraceable,
+    /// Something else.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// What keeps the probes attached; dropping it detaches them all.
+#[derive(Default)]
+pub(super) struct Attachments {
+    links: Vec<Link>,
+    fds: Vec<OwnedFd>,
+    /// Copies of raw tracepoint programs.
+    programs: Vec<OwnedFd>,
+}
+
+impl Attachments {
+    /// Ids of the BPF programs behind the attachments, and descriptors of those whose links count what they missed.
+    pub(super) fn link_fds(&self) -> impl Iterator<Item = i32> {
+        self.fds.iter().map(|fd| fd.as_raw_fd()).chain(self.links.iter().map(|link| link.as_fd().as_raw_fd()))
+    }
+
+    /// Copies of programs that were loaded beside the object.
+    pub(super) fn program_fds(&self) -> impl Iterator<Item = i32> {
+        self.programs.iter().map(|fd| fd.as_raw_fd())
+    }
+}
+
+/// Attaches the programs of tracking, then all probes. Collection is still off.
+///
+/// # Errors
+/// When tracking can't be attached, or when a probe that the user named can't.
+pub(super) fn attach(
+    kernel: &Kernel,
+    loaded: &Loaded,
+    features: Features,
+    probes: &[Probe],
+) -> Result<(Attachments, AttachTable), Error> {
+    let mut attacher = Attacher {
+        kernel,
+        loaded,
+        features,
+        probes,
+        attachments: Attachments::default(),
+        outcomes: vec![None; probes.len()],
+    };
+    attacher.tracking()?;
+    attacher.functions(ProbeType::Kprobe)?;
+    attacher.functions(ProbeType::Kretprobe)?;
+    attacher.tracepoints()?;
+    let not_tried = || Err(AttachError::Other("it was not tried".to_owned()));
+    let outcomes: Vec<_> = attacher.outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(not_tried)).collect();
+    for (probe, outcome) in probes.iter().zip(&outcomes) {
+        if let (Origin::Named, Err(error)) = (&probe.origin, outcome) {
+            return Err(Error::new(ErrorKind::KernelLacks, format!("`{probe}` can't be probed: {error}")));
+        }
+    }
+    Ok((attacher.attachments, AttachTable { outcomes }))
+}
+
+struct Attacher<'a> {
+    kernel: &'a Kernel,
+    loaded: &'a Loaded,
+    features: Features,
+    probes: &'a [Probe],
+    attachments: Attachments,
+    outcomes: Vec<Option<Result<Means, AttachError>>>,
+}
+
+impl<'a> Attacher<'a> {
+    fn program(&self, name: &str) -> Result<ProgramMut<'a>, Error> {
+        self.loaded
+            .object
+            .progs_mut()
+            .find(|program| program.name() == name)
+            .ok_or_else(|| Error::new(ErrorKind::Failure, format!("there is no eBPF program `{name}`")))
+    }
+
+    fn tracking(&mut self) -> Result<(), Error> {
+        for name in &self.loaded.tracking_programs {
+            let link = self.program(name)?.attach_trace().map_err(|error| {
+                Error::new(
+                    ErrorKind::KernelLacks,
+                    format!("packets can't be tracked: `{name}` can't be attached: {error:#}"),
+                )
+            })?;
+            self.attachments.links.push(link);
+        }
+        Ok(())
+    }
+
+    fn functions(&mut self, probe_type: ProbeType) -> Result<(), Error> {
+        let mut wanted: Vec<usize> =
+            (0..self.probes.len()).filter(|&index| self.probes[index].probe_type == probe_type).collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let together = match probe_type {
+            ProbeType::Kretprobe => self.features.kprobe_session,
+            _ => self.features.kprobe_multi,
+        };
+        if together {
+            // The kernel takes the first of several functions of one name without a word, and refuses the whole batch for one
+            // that is missing: sort these out before.
+            let symbols = self.kernel.symbols()?;
+            wanted.retain(|&index| match symbols.functions(&self.probes[index].target).count() {
+                1 => true,
+                _ => {
+                    self.outcomes[index] = Some(Err(self.explain(index, None)));
+                    false
+                }
+            });
+            let (program, attach_type, means) = match probe_type {
+                ProbeType::Kretprobe => {
+                    ("kretprobe_session", libbpf_sys::BPF_TRACE_KPROBE_SESSION, Means::KprobeSession)
+                }
+                _ => ("kprobe_multi", libbpf_sys::BPF_TRACE_KPROBE_MULTI, Means::KprobeMulti),
+            };
+            let program = self.program(program)?;
+            self.batch(&program, attach_type, means, &wanted);
+            return Ok(());
+        }
+        if !self.features.cookies {
+            self.register_addresses(&wanted)?;
+        }
+        for index in wanted {
+            let outcome = self.single(index)?;
+            self.outcomes[index] = Some(outcome);
+        }
+        Ok(())
+    }
+
+    /// Attaches many functions in one call. When the kernel refuses, halves are tried, until those it objects to stand alone.
+    fn batch(&mut self, program: &ProgramMut<'_>, attach_type: u32, means: Means, indices: &[usize]) {
+        if indices.is_empty() {
+            return;
+        }
+        let names: Vec<CString> = indices.iter().map(|&index| c_name(&self.probes[index].target)).collect();
+        let names: Vec<&CStr> = names.iter().map(CString::as_c_str).collect();
+        let cookies: Vec<u64> = indices.iter().map(|&index| index as u64).collect();
+        match attach_multi(program, attach_type, &names, &cookies) {
+            Ok(fd) => {
+                self.attachments.fds.push(fd);
+                for &index in indices {
+                    self.outcomes[index] = Some(Ok(means));
+                }
+            }
+            Err(error) => {
+                if let [index] = *indices {
+                    self.outcomes[index] = Some(Err(self.explain(index, Some(&error))));
+                    return;
+                }
+                let (left, right) = indices.split_at(indices.len() / 2);
+                self.batch(program, attach_type, means, left);
+                self.batch(program, attach_type, means, right);
+            }
+        }
+    }
+
+    fn single(&mut self, index: usize) -> Result<Result<Means, AttachError>, Error> {
+        let probe = &self.probes[index];
+        let cookie = if self.features.cookies { index as u64 } else { 0 };
+        let parts: &[(&str, bool)] = match probe.probe_type {
+            ProbeType::Kretprobe => &[("kretprobe_entry", false), ("kretprobe_single", true)],
+            _ => &[("kprobe_single", false)],
+        };
+        let mut links = Vec::new();
+        for &(program, is_return) in parts {
+            let options = KprobeOpts { cookie, ..KprobeOpts::default() };
+            match self.program(program)?.attach_kprobe_with_opts(is_return, &probe.target, options) {
+                Ok(link) => links.push(link),
+                Err(error) => {
+                    let error = io_error(&error);
+                    return Ok(Err(self.explain(index, Some(&error))));
+                }
+            }
+        }
+        self.attachments.links.extend(links);
+        Ok(Ok(Means::Kprobe))
+    }
+
+    /// Tells the programs which probe is at which address.
+    fn register_addresses(&self, indices: &[usize]) -> Result<(), Error> {
+        let symbols = self.kernel.symbols()?;
+        let map = self.loaded.map("probes_by_address")?;
+        for &index in indices {
+            for address in symbols.functions(&self.probes[index].target) {
+                map.update(&address.to_ne_bytes(), &(index as u64).to_ne_bytes(), MapFlags::ANY).map_err(|error| {
+                    Error::new(
+                        ErrorKind::Failure,
+                        format!("the address of `{}` can't be entered: {error}", self.probes[index]),
+                    )
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds the reason in the symbols; the kernel's error says little.
+    fn explain(&self, index: usize, error: Option<&io::Error>) -> AttachError {
+        let name = &self.probes[index].target;
+        let Ok(symbols) = self.kernel.symbols() else {
+            return AttachError::Other(error.map_or_else(|| "unknown".to_owned(), ToString::to_string));
+        };
+        match symbols.functions(name).count() {
+            0 => match symbols.variants(name).first() {
+                Some(variant) => AttachError::Suffixed((*variant).to_owned()),
+                None => AttachError::Missing,
+            },
+            1 => match error.and_then(io::Error::raw_os_error) {
+                Some(libc::ESRCH | libc::EINVAL | libc::ENOENT | libc::EADDRNOTAVAIL | libc::EOPNOTSUPP) | None => {
+                    AttachError::NotTraceable
+                }
+                Some(code) => AttachError::Other(io::Error::from_raw_os_error(code).to_string()),
+            },
+            count => AttachError::Ambiguous(count),
+        }
+    }
+
+    fn tracepoints(&mut self) -> Result<(), Error> {
+        for index in 0..self.probes.len() {
+            let probe = &self.probes[index];
+            if probe.probe_type != ProbeType::RawTracepoint {
+                continue;
+            }
+            let program = self.program(&tracepoint_program(probe))?;
+            let name = c_name(probe.symbol());
+            let attached = if self.features.tracepoint_cookies {
+                attach_tracepoint(&program, &name, index as u64)
+            } else {
+                copy_with_index(&program, index as u64).and_then(|copy| {
+                    let fd = attach_tracepoint(&copy, &name, 0)?;
+                    self.attachments.programs.push(copy);
+                    Ok(fd)
+                })
+            };
+            self.outcomes[index] = Some(match attached {
+                Ok(fd) => {
+                    self.attachments.fds.push(fd);
+                    Ok(Means::RawTracepoint)
+                }
+                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
+                    Err(AttachError::Other("this kernel has no such tracepoint".to_owned()))
+                }
+                Err(error) => Err(AttachError::Other(error.to_string())),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Loads a copy of a raw tracepoint program that knows its own index, for kernels that give such programs no cookies.
+fn copy_with_index(program: &ProgramMut<'_>, index: u64) -> io::Result<OwnedFd> {
+    let mut instructions = program.insns().to_vec();
+    // A 64-bit constant takes two instructions, with its halves in their immediate fields.
+    let halves = |value: u64| (value as u32 as i32, (value >> 32) as i32);
+    let mut marked = 0;
+    for at in 0..instructions.len().saturating_sub(1) {
+        let wide = instructions[at].code == (libbpf_sys::BPF_LD | libbpf_sys::BPF_IMM | libbpf_sys::BPF_DW) as u8;
+        if wide && (instructions[at].imm, instructions[at + 1].imm) == halves(INDEX_MARK) {
+            (instructions[at].imm, instructions[at + 1].imm) = halves(index);
+            marked += 1;
+        }
+    }
+    if marked == 0 {
+        return Err(io::Error::other("the program has no place for its index"));
+    }
+    load_program(libbpf_sys::BPF_PROG_TYPE_RAW_TRACEPOINT, 0, c"raw_tracepoint", &instructions)
+}
+
+fn io_error(error: &libbpf_rs::Error) -> io::Error {
+    // libbpf-rs keeps the code only as a kind.
+    use libbpf_rs::ErrorKind as Kind;
+    match error.kind() {
+        Kind::NotFound => io::Error::from_raw_os_error(libc::ENOENT),
+        Kind::PermissionDenied => io::Error::from_raw_os_error(libc::EPERM),
+        Kind::InvalidInput => io::Error::from_raw_os_error(libc::EINVAL),
+        Kind::AlreadyExists => io::Error::from_raw_os_error(libc::EEXIST),
+        _ => io::Error::other(format!("{error:#}")),
+    }
+}

@@ -1,0 +1,445 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Loading: constants and sizes are filled in, programs that are not needed stay out, and the verifier has its say.
+
+use std::ffi::{CString, OsStr, c_char};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use libbpf_rs::btf::types::{DataSec, Var};
+use libbpf_rs::btf::{Btf, BtfType};
+use libbpf_rs::{AsRawLibbpf as _, MapCore as _, MapFlags, MapHandle, Object, ObjectBuilder, OpenObject};
+use tracer_ebpf::{objects, wire};
+
+use crate::collector::{Collector, Needs};
+use crate::error::{Error, ErrorKind};
+use crate::kernel::Kernel;
+use crate::kernel::btf::Types;
+use crate::kernel::features::Features;
+use crate::probe::{PacketPlace, Probe, ProbeType};
+
+/// Bytes for the verifier's log of one program; only a refused load writes one.
+const LOG_SIZE: usize = 1 << 20;
+
+/// What is to be loaded.
+pub(super) struct Plan<'a> {
+    pub(super) features: Features,
+    pub(super) dispatcher: &'static [u8],
+    pub(super) collectors: Vec<(&'static Collector, Needs)>,
+    pub(super) probes: &'a [Probe],
+    /// Bytes, a power of two and a multiple of the page size.
+    pub(super) ring_size: u32,
+    /// Packets that are tracked at a time, a power of two.
+    pub(super) table_size: u32,
+    pub(super) tracking: bool,
+}
+
+impl Plan<'_> {
+    fn has(&self, probe_type: ProbeType) -> bool {
+        self.probes.iter().any(|probe| probe.probe_type == probe_type)
+    }
+
+    /// Return probes check with the help of tracking that their packet still is the one of the entry.
+    fn tracks(&self) -> bool {
+        self.tracking || self.has(ProbeType::Kretprobe)
+    }
+}
+
+/// A loaded object, not yet attached to anything.
+pub(super) struct Loaded {
+    pub(super) object: Object,
+    /// The variables of the object by name: which map, where in it.
+    variables: Vec<(String, &'static str, usize, usize)>,
+    /// The programs that keep the table of tracked packets true.
+    pub(super) tracking_programs: Vec<&'static str>,
+}
+
+/// The programs of tracking: name, the function that they sit at, and whether an older kernel needs it instead of another.
+const TRACKING_PROGRAMS: [(&str, &str); 6] = [
+    ("track_free_head", "skb_free_head"),
+    ("track_stolen_napi", "napi_skb_free_stolen_head"),
+    ("track_stolen_partial", "kfree_skb_partial"),
+    ("track_expand_entry", "pskb_expand_head"),
+    ("track_expand_exit", "pskb_expand_head"),
+    // Only where the first one is missing.
+    ("track_release_data", "skb_release_data"),
+];
+
+/// The name of the program for a raw tracepoint of which so many arguments are read.
+pub(super) fn tracepoint_program(probe: &Probe) -> String {
+    let packet = match probe.packet {
+        PacketPlace::Nowhere => None,
+        PacketPlace::Argument(argument) | PacketPlace::Behind { argument, .. } => Some(argument),
+    };
+    let last = [packet, probe.device_argument, probe.namespace_argument].into_iter().flatten().max();
+    format!("raw_tracepoint_{}", last.map_or(0, |last| last + 1))
+}
+
+/// Links and loads. When the verifier refuses the result because of one hook, that hook is left out: the collectors that
+/// were given up come back with the reason.
+///
+/// # Errors
+/// When it can't be loaded even then.
+pub(super) fn load(kernel: &Kernel, plan: &mut Plan<'_>) -> Result<(Loaded, Vec<(&'static Collector, String)>), Error> {
+    let first = match attempt(kernel, plan, None, false) {
+        Ok(loaded) => return Ok((loaded, Vec::new())),
+        Err(error) => error,
+    };
+    if first.raw_os_error() == Some(libc::EPERM) {
+        return Err(Error::new(
+            ErrorKind::NotPermitted,
+            "the kernel refuses to load eBPF programs: operation not permitted",
+        )
+        .with_hint("run as root; a kernel in lockdown mode `confidentiality` allows nobody"));
+    }
+    let reason = match attempt(kernel, plan, None, true) {
+        // It worked this time: memory was short, say.
+        Ok(loaded) => return Ok((loaded, Vec::new())),
+        Err(error) => error.to_string(),
+    };
+    for index in 0..plan.collectors.len() {
+        if let Ok(loaded) = attempt(kernel, plan, Some(index), false) {
+            let (collector, _) = plan.collectors.remove(index);
+            return Ok((loaded, vec![(collector, reason)]));
+        }
+    }
+    Err(Error::new(ErrorKind::KernelLacks, format!("the kernel refuses the eBPF programs: {reason}")))
+}
+
+/// Why an attempt failed.
+#[derive(Debug)]
+enum Refusal {
+    Core(Error),
+    Libbpf { error: libbpf_rs::Error, log: String },
+}
+
+impl Refusal {
+    fn raw_os_error(&self) -> Option<i32> {
+        match self {
+            Self::Core(_) => None,
+            Self::Libbpf { error, .. } => match error.kind() {
+                libbpf_rs::ErrorKind::PermissionDenied => Some(libc::EPERM),
+                _ => None,
+            },
+        }
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Core(error) => write!(f, "{error}"),
+            Self::Libbpf { error, log } => {
+                write!(f, "{error:#}")?;
+                // The last lines of the log say what the verifier objects to; the statistics behind them don't.
+                let objection: Vec<&str> = log
+                    .lines()
+                    .filter(|line| {
+                        !line.is_empty() && !line.starts_with("processed ") && !line.starts_with("verification time")
+                    })
+                    .collect();
+                for line in &objection[objection.len().saturating_sub(4)..] {
+                    write!(f, "\n  verifier: {line}")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::Core(error)
+    }
+}
+
+impl From<libbpf_rs::Error> for Refusal {
+    fn from(error: libbpf_rs::Error) -> Self {
+        Self::Libbpf { error, log: String::new() }
+    }
+}
+
+fn attempt(kernel: &Kernel, plan: &Plan<'_>, without: Option<usize>, with_log: bool) -> Result<Loaded, Refusal> {
+    let hooks = plan.collectors.iter().enumerate().filter(|(index, _)| Some(*index) != without).map(|(_, entry)| entry);
+    let atomics = if plan.features.fetch_atomics { objects::ATOMIC_FETCH } else { objects::ATOMIC_PLAIN };
+    let mut parts = vec![objects::ENGINE, objects::TRACKING, atomics, plan.dispatcher];
+    if plan.has(ProbeType::Kprobe) {
+        parts.push(objects::KPROBE);
+    }
+    if plan.has(ProbeType::Kretprobe) {
+        parts.push(objects::KRETPROBE);
+    }
+    if plan.has(ProbeType::RawTracepoint) {
+        parts.push(objects::RAW_TRACEPOINT);
+    }
+    parts.extend(hooks.clone().map(|(collector, _)| collector.hook.object));
+    let linked = super::link::link(&parts)?;
+
+    let mut open = ObjectBuilder::default().name("tracer")?.open_memory(&linked)?;
+    let variables = variables(&open)?;
+    let event_bytes: u32 = hooks.clone().map(|(_, needs)| needs.event_bytes).sum();
+    let event_size = (wire::EVENT_FIXED_SIZE + event_bytes).next_multiple_of(8);
+    let mut constants: Vec<(&str, Vec<u8>)> = vec![
+        ("has_cookies", vec![u8::from(plan.features.cookies)]),
+        ("tracking_enabled", vec![u8::from(plan.tracks())]),
+        ("table_size", u64::from(plan.table_size).to_ne_bytes().to_vec()),
+        ("event_size", event_size.to_ne_bytes().to_vec()),
+        ("wake_level", u64::from(plan.ring_size / 4).to_ne_bytes().to_vec()),
+    ];
+    if plan.has(ProbeType::RawTracepoint) {
+        constants.push(("has_tracepoint_cookies", vec![u8::from(plan.features.tracepoint_cookies)]));
+    }
+    constants.extend(hooks.clone().flat_map(|(_, needs)| needs.constants.iter().cloned()));
+    set_constants(&mut open, &variables, &constants)?;
+    set_sizes(&mut open, plan, event_size)?;
+    let tracking_programs = choose_programs(kernel, &mut open, plan)?;
+
+    let mut logs = Logs::default();
+    if with_log {
+        logs.attach_to(&open);
+    }
+    let object = open.load().map_err(|error| Refusal::Libbpf { error, log: logs.text() })?;
+    configure_probes(&object, plan, without)?;
+    Ok(Loaded { object, variables, tracking_programs })
+}
+
+/// Where the global variables are. libbpf-rs finds them only for code that was generated with the object.
+fn variables(open: &OpenObject) -> Result<Vec<(String, &'static str, usize, usize)>, Refusal> {
+    // SAFETY: the pointer is that of a live object, which `open` keeps alive longer than the borrow.
+    let raw = unsafe { open.as_libbpf_object().as_ref() };
+    let btf = Btf::from_bpf_object(raw)?
+        .ok_or_else(|| Error::new(ErrorKind::Failure, "the linked eBPF object has no type information"))?;
+    let mut found = Vec::new();
+    for section in btf.type_by_kind::<DataSec<'_>>() {
+        let Some(map) = [".rodata", ".bss", ".data"].into_iter().find(|name| section.name() == Some(OsStr::new(name)))
+        else {
+            continue;
+        };
+        for entry in section.iter() {
+            let variable: Option<BtfType<'_>> = btf.type_by_id(entry.ty);
+            let name =
+                variable.filter(|ty| Var::try_from(*ty).is_ok()).and_then(|ty| ty.name()?.to_str().map(str::to_owned));
+            if let Some(name) = name {
+                found.push((name, map, entry.offset as usize, entry.size));
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn set_constants(
+    open: &mut OpenObject,
+    variables: &[(String, &'static str, usize, usize)],
+    constants: &[(&str, Vec<u8>)],
+) -> Result<(), Error> {
+    let mut map = open
+        .maps_mut()
+        .find(|map| map.name().to_string_lossy().ends_with(".rodata"))
+        .ok_or_else(|| Error::new(ErrorKind::Failure, "the linked eBPF object has no constants"))?;
+    let data = map.initial_value_mut().ok_or_else(|| Error::new(ErrorKind::Failure, "the constants have no value"))?;
+    for (name, value) in constants {
+        let place = variables
+            .iter()
+            .find(|(variable, map, _, size)| variable == name && *map == ".rodata" && *size == value.len())
+            .and_then(|(_, _, offset, size)| data.get_mut(*offset..offset + size));
+        match place {
+            Some(place) => place.copy_from_slice(value),
+            None => {
+                return Err(Error::new(
+                    ErrorKind::Failure,
+                    format!("the eBPF programs have no {}-byte constant `{name}`", value.len()),
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn set_sizes(open: &mut OpenObject, plan: &Plan<'_>, event_size: u32) -> Result<(), Refusal> {
+    let probes = plan.probes.len() as u32;
+    let cpus = libbpf_rs::num_possible_cpus()? as u32;
+    for mut map in open.maps_mut() {
+        match map.name().to_str() {
+            Some("ring") => map.set_max_entries(plan.ring_size)?,
+            Some("probes" | "losses" | "probes_by_address") => map.set_max_entries(probes.max(1))?,
+            Some("scratch_memory") => {
+                map.set_max_entries(cpus * wire::SCRATCH_SLOTS)?;
+                map.set_value_size(8 + wire::SKB_COPY_SIZE + event_size)?;
+            }
+            Some("packets") => map.set_max_entries(if plan.tracks() { plan.table_size } else { 1 })?,
+            Some("buffers") => map.set_max_entries(if plan.tracks() { plan.table_size * 2 } else { 1 })?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Marks the programs that are needed, and finds the functions for those of tracking.
+fn choose_programs(kernel: &Kernel, open: &mut OpenObject, plan: &Plan<'_>) -> Result<Vec<&'static str>, Refusal> {
+    let tracepoints: Vec<String> = plan
+        .probes
+        .iter()
+        .filter(|probe| probe.probe_type == ProbeType::RawTracepoint)
+        .map(tracepoint_program)
+        .collect();
+    let mut tracking = Vec::new();
+    if plan.tracks() {
+        let types = Types::new(kernel.vmlinux()?, None);
+        let known = types.functions(|name| TRACKING_PROGRAMS.iter().any(|(_, function)| *function == name));
+        let exists = |function: &str| known.iter().any(|(name, _)| *name == function);
+        let complete = exists("skb_free_head");
+        tracking = TRACKING_PROGRAMS
+            .iter()
+            .filter(|(program, function)| exists(function) && (*program != "track_release_data" || !complete))
+            .map(|(program, _)| *program)
+            .collect();
+        if !complete && !exists("skb_release_data") {
+            let missing = "the kernel has neither `skb_free_head` nor `skb_release_data`: packets can't be tracked";
+            return Err(Error::new(ErrorKind::KernelLacks, missing).into());
+        }
+    }
+    for mut program in open.progs_mut() {
+        let name = program.name().to_string_lossy().into_owned();
+        let needed = match &*name {
+            "kprobe_single" => plan.has(ProbeType::Kprobe),
+            "kprobe_multi" => plan.has(ProbeType::Kprobe) && plan.features.kprobe_multi,
+            "kretprobe_entry" | "kretprobe_single" => plan.has(ProbeType::Kretprobe) && !plan.features.kprobe_session,
+            "kretprobe_session" => plan.has(ProbeType::Kretprobe) && plan.features.kprobe_session,
+            other => tracepoints.iter().any(|needed| needed == other) || tracking.contains(&other),
+        };
+        program.set_autoload(needed);
+    }
+    Ok(tracking)
+}
+
+fn configure_probes(object: &Object, plan: &Plan<'_>, without: Option<usize>) -> Result<(), Refusal> {
+    let map = object
+        .maps()
+        .find(|map| map.name() == "probes")
+        .ok_or_else(|| Error::new(ErrorKind::Failure, "the eBPF programs have no table of probes"))?;
+    let collectors = plan
+        .collectors
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| Some(*index) != without)
+        .fold(0, |bits, (_, (collector, _))| bits | 1 << collector.hook.number);
+    for (index, probe) in plan.probes.iter().enumerate() {
+        let none = wire::NO_ARGUMENT as u8;
+        let (packet_argument, packet_offset, mut flags) = match probe.packet {
+            PacketPlace::Nowhere => (none, 0, 0),
+            PacketPlace::Argument(argument) => (argument, 0, 0),
+            PacketPlace::Behind { argument, offset } => (argument, offset, wire::PROBE_PACKET_INDIRECT),
+        };
+        if probe.stack {
+            flags |= wire::PROBE_STACK;
+        }
+        if probe.packet_may_be_gone {
+            flags |= wire::PROBE_PACKET_MAY_BE_GONE;
+        }
+        let config = wire::probe_config {
+            collectors,
+            flags: flags as u16,
+            packet_offset,
+            packet_argument,
+            device_argument: probe.device_argument.unwrap_or(none),
+            namespace_argument: probe.namespace_argument.unwrap_or(none),
+            ..Default::default()
+        };
+        // SAFETY: the struct has explicit padding only, so all of its bytes are initialised.
+        let bytes = unsafe { std::slice::from_raw_parts((&raw const config).cast::<u8>(), size_of_val(&config)) };
+        map.update(&(index as u32).to_ne_bytes(), bytes, MapFlags::ANY)?;
+    }
+    Ok(())
+}
+
+impl Loaded {
+    /// A handle on a map that outlives the borrow of the object.
+    pub(super) fn map(&self, name: &str) -> Result<MapHandle, Error> {
+        let map = self
+            .object
+            .maps()
+            .find(|map| map.name() == name)
+            .ok_or_else(|| Error::new(ErrorKind::Failure, format!("the eBPF programs have no map `{name}`")))?;
+        MapHandle::try_from(&map).map_err(|error| Error::new(ErrorKind::Failure, format!("the map `{name}`: {error}")))
+    }
+
+    /// The memory of a global variable that is not constant; the kernel sees what is written there at once.
+    fn variable(&self, name: &str, length: usize) -> Result<NonNull<u8>, Error> {
+        let missing =
+            || Error::new(ErrorKind::Failure, format!("the eBPF programs have no {length}-byte variable `{name}`"));
+        let (_, section, offset, _) = self
+            .variables
+            .iter()
+            .find(|(variable, section, _, size)| variable == name && *size == length && *section != ".rodata")
+            .ok_or_else(missing)?;
+        let map = self.object.maps().find(|map| map.name().to_string_lossy().ends_with(section)).ok_or_else(missing)?;
+        let mut size = 0;
+        // SAFETY: the map is alive; libbpf returns the memory that it shares with the kernel, and its size.
+        let memory = unsafe { libbpf_sys::bpf_map__initial_value(map.as_libbpf_object().as_ptr(), &raw mut size) };
+        let memory =
+            NonNull::new(memory.cast::<u8>()).filter(|_| offset + length <= size as usize).ok_or_else(missing)?;
+        // SAFETY: the offset was just checked to lie inside.
+        Ok(unsafe { memory.add(*offset) })
+    }
+
+    /// Switches collection on or off in all programs at once.
+    pub(super) fn set_enabled(&self, enabled: bool) -> Result<(), Error> {
+        let place = self.variable("enabled", 1)?;
+        // SAFETY: the byte belongs to a mapping that lives as long as the object; programs read it concurrently, which an
+        // atomic store allows.
+        unsafe { AtomicBool::from_ptr(place.as_ptr().cast()) }.store(enabled, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Sets a 64-bit variable.
+    pub(super) fn set_u64(&self, name: &str, value: u64) -> Result<(), Error> {
+        let place = self.variable(name, size_of::<u64>())?;
+        // SAFETY: as above; the compiler of eBPF aligns 64-bit variables.
+        unsafe { place.as_ptr().cast::<u64>().write_volatile(value) };
+        Ok(())
+    }
+
+    /// What happened to the table of tracked packets so far.
+    pub(super) fn tracking_counters(&self) -> Result<wire::tracking_counters, Error> {
+        let place = self.variable("tracking_counters", size_of::<wire::tracking_counters>())?;
+        // SAFETY: as above; the struct is made of integers, which the programs only ever add to.
+        Ok(unsafe { place.as_ptr().cast::<wire::tracking_counters>().read_volatile() })
+    }
+}
+
+/// Memory for what the verifier says.
+#[derive(Default)]
+struct Logs {
+    buffers: Vec<Vec<u8>>,
+}
+
+impl Logs {
+    fn attach_to(&mut self, open: &OpenObject) {
+        for program in open.progs().filter(|program| program.autoload()) {
+            let mut buffer = vec![0u8; LOG_SIZE];
+            // SAFETY: the buffer is on the heap, is not resized, and lives in `self` until the load is over.
+            unsafe {
+                libbpf_sys::bpf_program__set_log_buf(
+                    program.as_libbpf_object().as_ptr(),
+                    buffer.as_mut_ptr().cast::<c_char>(),
+                    buffer.len() as _,
+                );
+            }
+            self.buffers.push(buffer);
+        }
+    }
+
+    /// The log of the program that was refused: the last that has one.
+    fn text(&self) -> String {
+        self.buffers
+            .iter()
+            .rev()
+            .map(|buffer| String::from_utf8_lossy(&buffer[..buffer.iter().position(|&byte| byte == 0).unwrap_or(0)]))
+            .find(|text| !text.trim().is_empty())
+            .map_or_else(String::new, |text| text.into_owned())
+    }
+}
+
+/// A name for the kernel. Names come from the kernel or from probes that were checked: none holds a zero byte.
+pub(super) fn c_name(name: &str) -> CString {
+    CString::new(name.replace('\0', "")).unwrap_or_default()
+}

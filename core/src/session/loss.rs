@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What was lost, where, and why: the counters of our programs and those of the kernel.
+
+use std::collections::BTreeMap;
+
+use libbpf_rs::{MapCore as _, MapFlags, MapHandle};
+use tracer_ebpf::wire;
+
+use crate::error::{Error, ErrorKind};
+use crate::probe::Probe;
+
+use super::attach::Attachments;
+use super::load::Loaded;
+
+/// A cause of loss, and the probe (or group of probes) at which it was counted. Sorted by cause.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LossKey {
+    /// As in the `loss` section.
+    pub cause: &'static str,
+    /// `kprobe:ip_rcv`, or the name of the eBPF program that many probes share. `None`: not known.
+    pub probe: Option<String>,
+}
+
+/// Counts since the beginning of the session. Entries with a count of 0 are left out.
+pub type LossTable = BTreeMap<LossKey, u64>;
+
+/// Hits whose event is not there, as opposed to events that lack something.
+pub fn is_lost_event(cause: &str) -> bool {
+    !matches!(cause, "incomplete" | "tracking_evicted" | "tracking_failed")
+}
+
+/// Size of `struct bpf_link_info` from which on kernels count the hits that a link missed (6.7).
+const LINK_INFO_WITH_MISSES: u32 = 56;
+
+/// Reads all counters.
+pub(super) struct LossCounters {
+    losses: MapHandle,
+    probes: Vec<String>,
+    /// Name and descriptor of every program that is attached.
+    programs: Vec<(String, i32)>,
+    links: Vec<i32>,
+    /// Whether the kernel counts the hits of kprobes that it skips.
+    pub(super) kernel_counts: bool,
+}
+
+impl LossCounters {
+    pub(super) fn new(loaded: &Loaded, attachments: &Attachments, probes: &[Probe]) -> Result<Self, Error> {
+        use std::os::fd::{AsFd as _, AsRawFd as _};
+        let mut programs: Vec<(String, i32)> = loaded
+            .object
+            .progs_mut()
+            .filter(|program| program.autoload())
+            .map(|program| (program.name().to_string_lossy().into_owned(), program.as_fd().as_raw_fd()))
+            .collect();
+        programs.extend(attachments.program_fds().map(|fd| ("raw_tracepoint".to_owned(), fd)));
+        let links: Vec<i32> = attachments.link_fds().collect();
+        let kernel_counts =
+            links.iter().any(|&fd| link_info(fd).is_some_and(|(_, size)| size >= LINK_INFO_WITH_MISSES));
+        Ok(Self {
+            losses: loaded.map("losses")?,
+            probes: probes.iter().map(Probe::to_string).collect(),
+            programs,
+            links,
+            kernel_counts,
+        })
+    }
+
+    /// All counts so far.
+    pub(super) fn read(&self, loaded: &Loaded) -> Result<LossTable, Error> {
+        let mut table = LossTable::new();
+        let mut add = |cause, probe: Option<&str>, count: u64| {
+            if count > 0 {
+                *table.entry(LossKey { cause, probe: probe.map(str::to_owned) }).or_default() += count;
+            }
+        };
+        for (index, probe) in self.probes.iter().enumerate() {
+            let per_cpu = self
+                .losses
+                .lookup_percpu(&(index as u32).to_ne_bytes(), MapFlags::ANY)
+                .map_err(|error| Error::new(ErrorKind::Failure, format!("the loss counters can't be read: {error}")))?;
+            for (at, cause) in [
+                (wire::LOSS_RING_FULL, "ring_full"),
+                (wire::LOSS_NO_SCRATCH, "no_scratch"),
+                (wire::LOSS_INCOMPLETE, "incomplete"),
+                (wire::LOSS_CALL_TABLE_FULL, "call_table_full"),
+            ] {
+                let at = at as usize * size_of::<u64>();
+                let count = per_cpu.iter().flatten().filter_map(|counters| {
+                    Some(u64::from_ne_bytes(counters.get(at..at + size_of::<u64>())?.try_into().ok()?))
+                });
+                add(cause, Some(probe), count.sum());
+            }
+        }
+        for (name, fd) in &self.programs {
+            add("missed", Some(name), program_misses(*fd));
+        }
+        for fd in &self.links {
+            add("missed", None, link_info(*fd).map_or(0, |(missed, _)| missed));
+        }
+        let tracking = loaded.tracking_counters()?;
+        add("tracking_evicted", None, tracking.evicted);
+        add("tracking_failed", None, tracking.failed);
+        Ok(table)
+    }
+}
+
+/// Hits that the kernel skipped because a program was running already.
+fn program_misses(fd: i32) -> u64 {
+    let mut info = libbpf_sys::bpf_prog_info::default();
+    let mut size = size_of_val(&info) as u32;
+    // SAFETY: the kernel writes at most `size` bytes into `info`.
+    let failed = unsafe { libbpf_sys::bpf_prog_get_info_by_fd(fd, &raw mut info, &raw mut size) } != 0;
+    if failed { 0 } else { info.recursion_misses }
+}
+
+/// Hits that the kernel skipped at a link, and how much the kernel knows of links.
+fn link_info(fd: i32) -> Option<(u64, u32)> {
+    let mut info = libbpf_sys::bpf_link_info::default();
+    let mut size = size_of_val(&info) as u32;
+    // SAFETY: the kernel writes at most `size` bytes into `info`.
+    if unsafe { libbpf_sys::bpf_link_get_info_by_fd(fd, &raw mut info, &raw mut size) } != 0 {
+        return None;
+    }
+    // SAFETY: which member of the union was written is told by `type_`; all are integers, zeroed before.
+    let missed = unsafe {
+        match info.type_ {
+            libbpf_sys::BPF_LINK_TYPE_KPROBE_MULTI => info.__bindgen_anon_1.kprobe_multi.missed,
+            libbpf_sys::BPF_LINK_TYPE_PERF_EVENT => {
+                let event = &info.__bindgen_anon_1.perf_event;
+                match event.type_ {
+                    libbpf_sys::BPF_PERF_EVENT_KPROBE | libbpf_sys::BPF_PERF_EVENT_KRETPROBE => {
+                        event.__bindgen_anon_1.kprobe.missed
+                    }
+                    _ => 0,
+                }
+            }
+            _ => 0,
+        }
+    };
+    Some((if size >= LINK_INFO_WITH_MISSES { missed } else { 0 }, size))
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! From the records of the ring to lines of JSON.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use tracer_ebpf::wire;
+
+use crate::collector::{Collector, Decode, DecodeError, Wire as _};
+use crate::event::core_sections::{CommonSection, KernelProbeType, KernelSection, Loss, LossSection, Task};
+use crate::event::json::EventJson;
+use crate::kernel::Kernel;
+use crate::probe::{Probe, ProbeType};
+
+/// Turns records into event lines. Allocates for a stack that was not seen before, and for nothing else.
+pub(super) struct Recorder<'k> {
+    kernel: &'k Kernel,
+    /// By collector number.
+    decoders: Vec<Option<Box<dyn Decode>>>,
+    probes: Vec<(String, KernelProbeType)>,
+    frames: HashMap<u64, Cow<'static, str>>,
+    json: EventJson,
+    /// Events written, by probe.
+    pub(super) stored: Vec<u64>,
+    /// Records that could not be read, and what was wrong with the first.
+    pub(super) unreadable: u64,
+    pub(super) first_error: Option<DecodeError>,
+}
+
+impl<'k> Recorder<'k> {
+    pub(super) fn new(
+        kernel: &'k Kernel,
+        probes: &[Probe],
+        decoders: impl IntoIterator<Item = (&'static Collector, Box<dyn Decode>)>,
+    ) -> Self {
+        let mut by_number: Vec<Option<Box<dyn Decode>>> = Vec::new();
+        for (collector, decoder) in decoders {
+            let number = usize::from(collector.hook.number);
+            if by_number.len() <= number {
+                by_number.resize_with(number + 1, || None);
+            }
+            by_number[number] = Some(decoder);
+        }
+        let probe_type = |probe: &Probe| match probe.probe_type {
+            ProbeType::Kprobe => KernelProbeType::Kprobe,
+            ProbeType::Kretprobe => KernelProbeType::Kretprobe,
+            ProbeType::RawTracepoint => KernelProbeType::RawTracepoint,
+        };
+        Self {
+            kernel,
+            decoders: by_number,
+            probes: probes.iter().map(|probe| (probe.target.clone(), probe_type(probe))).collect(),
+            frames: HashMap::new(),
+            json: EventJson::new(),
+            stored: vec![0; probes.len()],
+            unreadable: 0,
+            first_error: None,
+        }
+    }
+
+    /// The event of a record as a line of JSON. Nothing when it can't be read, which is counted.
+    pub(super) fn event(&mut self, record: &[u8]) -> Option<&[u8]> {
+        match self.build(record) {
+            Ok(probe) => {
+                self.stored[probe] += 1;
+                Some(self.json.finish())
+            }
+            Err(error) => {
+                self.unreadable += 1;
+                self.first_error.get_or_insert(error);
+                None
+            }
+        }
+    }
+
+    /// The line for what was lost.
+    pub(super) fn loss(&mut self, timestamp: u64, losses: &[Loss<'_>]) -> Result<&[u8], serde_json::Error> {
+        self.json.begin();
+        self.json.section(&CommonSection { timestamp, smp_id: None, task: None })?;
+        self.json.section(&LossSection(Cow::Borrowed(losses)))?;
+        Ok(self.json.finish())
+    }
+
+    fn build(&mut self, record: &[u8]) -> Result<usize, DecodeError> {
+        let (header, mut rest) = wire::record_header::read(wire::COLLECTOR_CORE as u8, record)?;
+        let probe = header.probe as usize;
+        let (symbol, probe_type) = self.probes.get(probe).ok_or(DecodeError::Kind(wire::COLLECTOR_CORE as u8))?;
+
+        self.json.begin();
+        // SAFETY: `c_char` and `u8` are both one byte, for which any value is valid.
+        let comm: [u8; 16] = unsafe { std::mem::transmute(header.comm) };
+        self.json.section(&CommonSection {
+            timestamp: header.timestamp,
+            smp_id: Some(u32::from(header.cpu)),
+            task: Some(Task { pid: header.process_id as i32, tgid: header.thread_id as i32, comm: text(&comm) }),
+        })?;
+
+        let stack = find_stack(rest)?;
+        let frames: Option<Vec<Cow<'_, str>>> = match stack {
+            None => None,
+            Some(stack) => Some(name_frames(self.kernel, &mut self.frames, stack)),
+        };
+        self.json.section(&KernelSection {
+            symbol: Cow::Borrowed(symbol),
+            probe_type: *probe_type,
+            stack_trace: frames.map(Cow::Owned),
+        })?;
+
+        while !rest.is_empty() {
+            let (section, bytes, behind) = split_section(rest)?;
+            rest = behind;
+            if u32::from(section.collector) == wire::COLLECTOR_CORE {
+                continue;
+            }
+            let decoder = self.decoders.get_mut(usize::from(section.collector)).and_then(Option::as_mut);
+            decoder.ok_or(DecodeError::Kind(section.kind))?.decode(section.kind, bytes, &mut self.json)?;
+        }
+        for decoder in self.decoders.iter_mut().flatten() {
+            decoder.end(&mut self.json)?;
+        }
+        Ok(probe)
+    }
+}
+
+/// Text that the kernel ended with a zero byte. What is not UTF-8 is replaced.
+pub fn text(bytes: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(&bytes[..bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len())])
+}
+
+fn split_section(bytes: &[u8]) -> Result<(wire::section_header, &[u8], &[u8]), DecodeError> {
+    let (section, rest) = wire::section_header::read(wire::COLLECTOR_CORE as u8, bytes)?;
+    let short = DecodeError::Short { kind: section.kind, length: rest.len() };
+    let (own, behind) = rest.split_at_checked(section.size as usize).ok_or(short)?;
+    Ok((section, own, behind))
+}
+
+/// The stack stands behind the sections of the collectors, but belongs into the section in front of them.
+fn find_stack(mut rest: &[u8]) -> Result<Option<&[u8]>, DecodeError> {
+    while !rest.is_empty() {
+        let (section, bytes, behind) = split_section(rest)?;
+        if u32::from(section.collector) == wire::COLLECTOR_CORE && u32::from(section.kind) == wire::CORE_STACK {
+            return Ok(Some(bytes));
+        }
+        rest = behind;
+    }
+    Ok(None)
+}
+
+/// Names the return addresses, innermost first. The frames of the tracing machinery itself, on top, are left out.
+fn name_frames<'a>(kernel: &Kernel, known: &'a mut HashMap<u64, Cow<'static, str>>, stack: &[u8]) -> Vec<Cow<'a, str>> {
+    let addresses = || stack.chunks_exact(8).map(|bytes| u64::from_ne_bytes(bytes.try_into().unwrap_or_default()));
+    for address in addresses() {
+        if let Entry::Vacant(entry) = known.entry(address) {
+            let location = kernel.symbols().ok().and_then(|symbols| symbols.locate(address));
+            entry.insert(location.map_or_else(|| format!("{address:#x}"), |location| location.to_string()).into());
+        }
+    }
+    let names = addresses().filter_map(|address| known.get(&address)).map(|name| Cow::Borrowed(&**name));
+    names.skip_while(|name| is_tracing(name)).collect()
+}
+
+fn is_tracing(frame: &str) -> bool {
+    ["bpf_", "__bpf_", "__traceiter_", "0x", "ftrace_", "fprobe_", "kprobe_", "arch_rethook", "rethook_"]
+        .iter()
+        .any(|prefix| frame.starts_with(prefix))
+}

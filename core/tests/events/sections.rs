@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Sections as collectors have them, in small: enough to see where text goes.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tracer_core::event::section::{Place, Section, SectionDescriptor};
+use tracer_core::event::section_table::SectionTable;
+use tracer_core::event::text::{Escaped, TextOptions};
+
+/// Some sections of each place; `ct` and others stay unknown.
+pub(crate) fn table() -> SectionTable {
+    SectionTable::with_sections([
+        SectionDescriptor::of::<SkbTracking>(),
+        SectionDescriptor::of::<Packet>(),
+        SectionDescriptor::of::<Netns>(),
+        SectionDescriptor::of::<Dev>(),
+        SectionDescriptor::of::<Nft>(),
+    ])
+    .unwrap()
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct SkbTracking {
+    orig_head: u64,
+    timestamp: u64,
+    skb: u64,
+}
+
+impl Section for SkbTracking {
+    const NAME: &'static str = "skb-tracking";
+    const PLACE: Place = Place::Header;
+
+    fn write_text(&self, out: &mut dyn fmt::Write, _options: &TextOptions) -> fmt::Result {
+        write!(out, "#{:x}{:x} (skb {:x})", self.timestamp, self.orig_head, self.skb)
+    }
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct Packet {
+    len: u32,
+}
+
+impl Section for Packet {
+    const NAME: &'static str = "packet";
+    const PLACE: Place = Place::Packet;
+
+    fn write_text(&self, out: &mut dyn fmt::Write, options: &TextOptions) -> fmt::Result {
+        if options.link_layer {
+            out.write_str("ethernet ")?;
+        }
+        write!(out, "len {}", self.len)
+    }
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct Netns {
+    inum: u32,
+}
+
+impl Section for Netns {
+    const NAME: &'static str = "netns";
+    const PLACE: Place = Place::Where;
+
+    /// Says nothing about the initial namespace.
+    fn write_text(&self, out: &mut dyn fmt::Write, _options: &TextOptions) -> fmt::Result {
+        match self.inum {
+            4026531840 => Ok(()),
+            inum => write!(out, "ns {inum}"),
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct Dev {
+    name: String,
+    ifindex: u32,
+}
+
+impl Section for Dev {
+    const NAME: &'static str = "dev";
+    const PLACE: Place = Place::Where;
+
+    fn write_text(&self, out: &mut dyn fmt::Write, _options: &TextOptions) -> fmt::Result {
+        write!(out, "if {} ({})", self.ifindex, Escaped(&self.name))
+    }
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct Nft {
+    verdict: String,
+    /// Files don't have it: stands for a section that has changed.
+    needed: u32,
+}
+
+impl Section for Nft {
+    const NAME: &'static str = "nft";
+    const PLACE: Place = Place::Line;
+
+    fn write_text(&self, out: &mut dyn fmt::Write, _options: &TextOptions) -> fmt::Result {
+        write!(out, "{}", Escaped(&self.verdict))
+    }
+}
