@@ -38,7 +38,11 @@ fn main() {
     for (number, name) in names.iter().enumerate() {
         let folder = own.join("src").join(name);
         tracer_ebpf_build::compile_as(&folder.join("hook.bpf.c"), &format!("{name}.hook"), &includes);
-        tracer_ebpf_build::bind(&folder.join("event.h"), &format!("{name}_event"), &[&format!("(?i){name}_.*")]);
+        tracer_ebpf_build::bind(
+            &folder.join("event.h"),
+            &format!("{name}_event"),
+            &[&format!("{name}_.*"), &format!("{}_.*", name.to_uppercase())],
+        );
         writeln!(
             table,
             "/// The hook of `{name}`.\npub(crate) const {}: Hook = Hook {{ number: {number}, object: include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{name}.hook.o\")) }};",

@@ -1,15 +1,123 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! `tracer collect`.
+//! `tracer collect`: attach to the kernel and record events.
 
-use clap::Args;
+mod arguments;
+mod control;
+mod output;
+mod profile;
+mod summary;
 
-use crate::GlobalArgs;
+use std::sync::mpsc::channel;
 
-/// The arguments of `tracer collect`.
-#[derive(Args, Debug)]
-pub(crate) struct CollectArgs {}
+use clap::ArgMatches;
+use tracer_core::collector;
+use tracer_core::error::{Error, ErrorKind};
+use tracer_core::event::core_sections::{ClockOffset, Machine, StartupSection};
+use tracer_core::kernel::Kernel;
+use tracer_core::session::{Options, Session, is_lost_event};
 
-/// Runs `tracer collect`.
-pub(crate) fn run(_args: CollectArgs, _global: &GlobalArgs) -> anyhow::Result<()> {
-    anyhow::bail!("`collect` is not there yet")
+use crate::report;
+
+pub(crate) use arguments::{CollectArgs, augment};
+pub(crate) use profile::expand;
+
+use arguments::Choice;
+use control::{Control, End};
+use output::EventOutput;
+
+/// The level of the event format, as the readers of `startup` know it.
+const FORMAT_LEVEL: &str = "v1.7.0";
+
+/// Runs `tracer collect`. `matches` holds the values of the collectors' own options.
+pub(crate) fn run(args: &CollectArgs, matches: &ArgMatches) -> anyhow::Result<()> {
+    // Whatever can be wrong on our side is found before the kernel is touched.
+    let (sender, receiver) = channel();
+    let mut control = Control::new(sender.clone(), receiver)?;
+    let mut output = EventOutput::open(args)?;
+
+    let kernel = Kernel::new("/");
+    let options = Options {
+        dispatcher: tracer_collectors::dispatcher(),
+        collectors: selected(args)?,
+        arguments: matches,
+        probes: args.probes(),
+        ring_size: args.ring_size,
+        table_size: args.table_size,
+    };
+    let mut session = Session::open(&kernel, options)?;
+    output.startup(&startup(&kernel))?;
+    summary::warnings(&session);
+
+    let ended = move || {
+        // Nobody listens any more when collection is ending anyway.
+        let _ = sender.send(End::Writer);
+    };
+    let ready = summary::ready(&session);
+    let mut outcome = Ok(());
+    let mut summary = session.run(&mut output, args.stop_after, &ended, |losses| {
+        report::line(&ready);
+        outcome = control.wait(args, losses);
+    })?;
+    let write_error = summary.write_error.take();
+    let finished = write_error.map_or_else(|| output.finish(), Err);
+    summary::print(&session, &summary);
+    session.detach();
+    finished.map_err(|error| output.error(error))?;
+    outcome?;
+    let lost = summary.losses.iter().any(|(key, _)| is_lost_event(key.cause));
+    if args.strict && lost {
+        return Err(Error::new(ErrorKind::EventsLost, "events were lost").into());
+    }
+    Ok(())
+}
+
+/// The collectors that the user, the profiles or the default name, each with whether its failure is an error.
+fn selected(args: &CollectArgs) -> anyhow::Result<Vec<(&'static collector::Collector, bool)>> {
+    let all = collector::all()?;
+    let find = |name: &str| {
+        all.iter().copied().find(|collector| collector.name == name).ok_or_else(|| {
+            let names: Vec<&str> = all.iter().map(|collector| collector.name).collect();
+            Error::new(ErrorKind::Usage, format!("there is no collector `{name}`"))
+                .with_hint(format!("there are {}; or `auto`", names.join(", ")))
+        })
+    };
+    let mut selected: Vec<(&'static collector::Collector, bool)> = Vec::new();
+    for choice in args.collectors() {
+        let (chosen, named) = match choice {
+            Choice::Auto => (all.clone(), false),
+            Choice::Named(name) => (vec![find(name)?], true),
+            Choice::Suggested(name) => (vec![find(name)?], false),
+        };
+        for collector in chosen {
+            match selected.iter_mut().find(|(known, _)| known.name == collector.name) {
+                Some((_, known_named)) => *known_named |= named,
+                None => selected.push((collector, named)),
+            }
+        }
+    }
+    selected.sort_by_key(|(collector, _)| collector.name);
+    Ok(selected)
+}
+
+fn startup(kernel: &Kernel) -> StartupSection<'static> {
+    let release = kernel.release();
+    // The offset between the two clocks, as exact as two readings one after the other allow.
+    let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_nanos() as i128;
+    let offset = wall - i128::from(tracer_core::session::now());
+    let second = 1_000_000_000;
+    StartupSection {
+        retis_version: FORMAT_LEVEL.into(),
+        tracer_version: Some(env!("CARGO_PKG_VERSION").into()),
+        cmdline: std::env::args().collect::<Vec<_>>().join(" ").into(),
+        clock_monotonic_offset: ClockOffset {
+            sec: offset.div_euclid(second) as i64,
+            nsec: offset.rem_euclid(second) as i64,
+        },
+        machine: Machine {
+            kernel_release: release.release.into(),
+            kernel_version: release.version.into(),
+            hardware_name: release.machine.into(),
+        },
+        split_file: None,
+    }
 }

@@ -12,9 +12,11 @@ mod report;
 mod schema;
 mod sort;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use anyhow::Context as _;
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 /// Show the way of packets through the Linux network stack.
 #[derive(Debug, Parser)]
@@ -48,36 +50,31 @@ enum Command {
 
 /// Runs the program with the arguments of the process.
 pub fn main() -> ExitCode {
-    let CommandLine { global, command } = match CommandLine::try_parse() {
-        Ok(command_line) => command_line,
-        Err(error) => return report::command_line(&error),
-    };
-    let done = match command {
-        Command::Collect(args) => collect::run(args, &global),
-        Command::Print(args) => print::run(&args),
-        Command::Sort(args) => sort::run(&args),
-        Command::Schema => schema::run(),
-    };
-    match done {
+    match run(std::env::args_os().collect()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => report::failure(&error),
+        Err(error) => match error.downcast_ref::<clap::Error>() {
+            Some(error) => report::command_line(error),
+            None => report::failure(&error),
+        },
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use clap::{CommandFactory, Parser};
-
-    use super::CommandLine;
-
-    #[test]
-    fn the_command_line_is_well_defined() {
-        CommandLine::command().debug_assert();
+fn run(arguments: Vec<OsString>) -> anyhow::Result<()> {
+    let collectors = tracer_core::collector::all()?;
+    let command = CommandLine::command().mut_subcommand("collect", |command| collect::augment(command, &collectors));
+    let mut matches = command.clone().try_get_matches_from(&arguments)?;
+    let mut parsed = CommandLine::from_arg_matches(&matches)?;
+    if matches!(parsed.command, Command::Collect(_)) && !parsed.global.profile.is_empty() {
+        matches = command.try_get_matches_from(collect::expand(arguments, &parsed.global.profile)?)?;
+        parsed = CommandLine::from_arg_matches(&matches)?;
     }
-
-    #[test]
-    fn profiles_stand_before_the_subcommand() {
-        let line = CommandLine::parse_from(["tracer", "-p", "a", "--profile", "b.yaml", "print", "x"]);
-        assert_eq!(line.global.profile, ["a", "b.yaml"]);
+    match &parsed.command {
+        Command::Collect(args) => {
+            let own = matches.subcommand_matches("collect").context("the arguments of `collect` are gone")?;
+            collect::run(args, own)
+        }
+        Command::Print(args) => print::run(args),
+        Command::Sort(args) => sort::run(args),
+        Command::Schema => schema::run(),
     }
 }

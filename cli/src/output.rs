@@ -42,21 +42,34 @@ pub(crate) fn refuse_input(path: &Path, source: &Source) -> anyhow::Result<()> {
 /// # Errors
 /// When it is the file that `source` reads, or cannot be written.
 pub(crate) fn create(path: &Path, source: &Source) -> anyhow::Result<BufWriter<File>> {
-    // It is looked at before it is emptied: between an earlier look and now it may have become another file.
+    create_unless(path, |metadata| {
+        if source.is(metadata) { Err(same_file(&format!("`{}`", path.display()), source)) } else { Ok(()) }
+    })
+    .map(BufWriter::new)
+}
+
+/// Creates or empties the file at `path`, for a command that reads no file; its mode is 0600 afterwards.
+///
+/// # Errors
+/// When it cannot be written.
+pub(crate) fn create_new(path: &Path, buffer: usize) -> anyhow::Result<BufWriter<File>> {
+    create_unless(path, |_| Ok(())).map(|file| BufWriter::with_capacity(buffer, file))
+}
+
+/// The file is looked at before it is emptied: between an earlier look and now it may have become another file.
+fn create_unless(path: &Path, check: impl FnOnce(&fs::Metadata) -> anyhow::Result<()>) -> anyhow::Result<File> {
     let open = || -> Result<(File, fs::Metadata), io::Error> {
         let file = OpenOptions::new().write(true).create(true).truncate(false).mode(MODE).open(path)?;
         let metadata = file.metadata()?;
         Ok((file, metadata))
     };
     let (file, metadata) = open().map_err(|error| write_error(path, error))?;
-    if source.is(&metadata) {
-        return Err(same_file(&format!("`{}`", path.display()), source));
-    }
+    check(&metadata)?;
     if metadata.is_file() {
         let emptied = file.set_permissions(Permissions::from_mode(MODE)).and_then(|()| file.set_len(0));
         emptied.map_err(|error| write_error(path, error))?;
     }
-    Ok(BufWriter::new(file))
+    Ok(file)
 }
 
 /// An error about writing to `path`.

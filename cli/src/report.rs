@@ -37,6 +37,13 @@ pub(crate) fn warning(message: impl Display) {
     say("warning", message);
 }
 
+/// Prints a line of information.
+pub(crate) fn line(message: impl Display) {
+    let message = message.to_string();
+    // When nobody reads, nobody can be told.
+    let _ = writeln!(io::stderr(), "{}", Escaped(&message));
+}
+
 /// Prints a line on stderr. File names and contents may be part of it, so it is escaped.
 fn say(label: &str, message: impl Display) {
     let message = message.to_string();

@@ -16,6 +16,7 @@ mod attach;
 mod link;
 mod load;
 mod loss;
+mod messages;
 mod reader;
 mod record;
 
@@ -100,8 +101,7 @@ impl<'k> Session<'k> {
     /// # Errors
     /// When a collector or a probe that the user named can't be had, or nothing can be loaded at all.
     pub fn open(kernel: &'k Kernel, options: Options<'_>) -> Result<Self, Error> {
-        // libbpf reports by return values too; what it prints, users can't act on.
-        libbpf_rs::set_print(None);
+        messages::keep();
         let features = Features::probe().map_err(|error| {
             if error.raw_os_error() == Some(libc::EPERM) {
                 Error::new(ErrorKind::NotPermitted, "the kernel does not let this process load eBPF programs")

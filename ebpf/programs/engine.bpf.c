@@ -122,11 +122,12 @@ INTERNAL int find_packet(struct hit *hit, u64 argument)
  */
 static __always_inline void recognise(struct hit *hit)
 {
+	struct sk_buff *packet = hit->packet;
 	u64 head = 0, number;
 
-	if (!hit->packet || !tracking_enabled)
+	if (!packet || !tracking_enabled)
 		return;
-	if (bpf_core_read(&head, sizeof(head), &hit->packet->head) || !head) {
+	if (bpf_core_read(&head, sizeof(head), &packet->head) || !head) {
 		incomplete(hit);
 		hit->packet = NULL;
 		return;

@@ -7,12 +7,13 @@
 static __always_inline struct net *namespace_of(struct hit *hit)
 {
 	struct net_device *device = device_of(hit);
+	struct sock *sk = hit->skb ? hit->skb->sk : NULL;
 	struct net *net = NULL;
 
 	if (device && !bpf_core_read(&net, sizeof(net), &device->nd_net.net) && net)
 		return net;
-	if (hit->skb && hit->skb->sk)
-		bpf_core_read(&net, sizeof(net), &hit->skb->sk->__sk_common.skc_net.net);
+	if (sk)
+		bpf_core_read(&net, sizeof(net), &sk->__sk_common.skc_net.net);
 	return net ? net : hit->namespace_argument;
 }
 

@@ -72,26 +72,25 @@ static __noinline int copy_fragments(struct copy *copy, struct skb_shared_info *
 	if (!copy || bpf_core_read(&count, sizeof(count), &shared->nr_frags))
 		return 0;
 	for (u32 i = 0; i < MAX_FRAGS; i++) {
-		u64 frag[2] = {}, page;
+		/* Both kinds of element have 16 bytes. */
+		void *element = (void *)&shared->frags + i * 16;
 		u32 offset, size;
+		u64 page;
 
 		if (i >= count || copy->done >= copy->want)
 			break;
-		/* Both kinds of element have 16 bytes. */
-		if (bpf_probe_read_kernel(frag, sizeof(frag), (void *)&shared->frags + i * sizeof(frag)))
-			return 0;
 		if (bpf_core_type_exists(struct skb_frag)) {
-			struct skb_frag *fragment = (void *)frag;
+			struct skb_frag *fragment = element;
 
-			page = fragment->netmem;
-			offset = fragment->offset;
-			size = fragment->len;
+			page = BPF_CORE_READ(fragment, netmem);
+			offset = BPF_CORE_READ(fragment, offset);
+			size = BPF_CORE_READ(fragment, len);
 		} else {
-			struct bio_vec *fragment = (void *)frag;
+			struct bio_vec *fragment = element;
 
-			page = (u64)fragment->bv_page;
-			offset = fragment->bv_offset;
-			size = fragment->bv_len;
+			page = (u64)BPF_CORE_READ(fragment, bv_page);
+			offset = BPF_CORE_READ(fragment, bv_offset);
+			size = BPF_CORE_READ(fragment, bv_len);
 		}
 		page = page_address(page);
 		if (!page || !copy_bytes(copy, (void *)(page + offset), size))

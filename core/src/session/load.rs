@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Loading: constants and sizes are filled in, programs that are not needed stay out, and the verifier has its say.
 
-use std::ffi::{CString, OsStr, c_char};
+use std::ffi::{CString, OsStr};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,10 +15,8 @@ use crate::error::{Error, ErrorKind};
 use crate::kernel::Kernel;
 use crate::kernel::btf::Types;
 use crate::kernel::features::Features;
+use super::messages;
 use crate::probe::{PacketPlace, Probe, ProbeType};
-
-/// Bytes for the verifier's log of one program; only a refused load writes one.
-const LOG_SIZE: usize = 1 << 20;
 
 /// What is to be loaded.
 pub(super) struct Plan<'a> {
@@ -80,24 +78,13 @@ pub(super) fn tracepoint_program(probe: &Probe) -> String {
 /// # Errors
 /// When it can't be loaded even then.
 pub(super) fn load(kernel: &Kernel, plan: &mut Plan<'_>) -> Result<(Loaded, Vec<(&'static Collector, String)>), Error> {
-    let first = match attempt(kernel, plan, None, false) {
+    let first = match attempt(kernel, plan, None) {
         Ok(loaded) => return Ok((loaded, Vec::new())),
         Err(error) => error,
     };
-    if first.raw_os_error() == Some(libc::EPERM) {
-        return Err(Error::new(
-            ErrorKind::NotPermitted,
-            "the kernel refuses to load eBPF programs: operation not permitted",
-        )
-        .with_hint("run as root; a kernel in lockdown mode `confidentiality` allows nobody"));
-    }
-    let reason = match attempt(kernel, plan, None, true) {
-        // It worked this time: memory was short, say.
-        Ok(loaded) => return Ok((loaded, Vec::new())),
-        Err(error) => error.to_string(),
-    };
+    let reason = first.to_string();
     for index in 0..plan.collectors.len() {
-        if let Ok(loaded) = attempt(kernel, plan, Some(index), false) {
+        if let Ok(loaded) = attempt(kernel, plan, Some(index)) {
             let (collector, _) = plan.collectors.remove(index);
             return Ok((loaded, vec![(collector, reason)]));
         }
@@ -112,33 +99,16 @@ enum Refusal {
     Libbpf { error: libbpf_rs::Error, log: String },
 }
 
-impl Refusal {
-    fn raw_os_error(&self) -> Option<i32> {
-        match self {
-            Self::Core(_) => None,
-            Self::Libbpf { error, .. } => match error.kind() {
-                libbpf_rs::ErrorKind::PermissionDenied => Some(libc::EPERM),
-                _ => None,
-            },
-        }
-    }
-}
-
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Core(error) => write!(f, "{error}"),
             Self::Libbpf { error, log } => {
                 write!(f, "{error:#}")?;
-                // The last lines of the log say what the verifier objects to; the statistics behind them don't.
-                let objection: Vec<&str> = log
-                    .lines()
-                    .filter(|line| {
-                        !line.is_empty() && !line.starts_with("processed ") && !line.starts_with("verification time")
-                    })
-                    .collect();
-                for line in &objection[objection.len().saturating_sub(4)..] {
-                    write!(f, "\n  verifier: {line}")?;
+                // The last lines say what libbpf or the verifier objects to; statistics and frames around them don't.
+                let objection: Vec<&str> = log.lines().filter(|line| !is_noise(line)).collect();
+                for line in &objection[objection.len().saturating_sub(6)..] {
+                    write!(f, "\n  {line}")?;
                 }
                 Ok(())
             }
@@ -158,7 +128,15 @@ impl From<libbpf_rs::Error> for Refusal {
     }
 }
 
-fn attempt(kernel: &Kernel, plan: &Plan<'_>, without: Option<usize>, with_log: bool) -> Result<Loaded, Refusal> {
+fn is_noise(line: &str) -> bool {
+    let line = line.trim();
+    line.is_empty()
+        || ["processed ", "verification time", "stack depth", "-- BEGIN", "-- END", "failed to load BPF skeleton"]
+            .iter()
+            .any(|noise| line.contains(noise))
+}
+
+fn attempt(kernel: &Kernel, plan: &Plan<'_>, without: Option<usize>) -> Result<Loaded, Refusal> {
     let hooks = plan.collectors.iter().enumerate().filter(|(index, _)| Some(*index) != without).map(|(_, entry)| entry);
     let atomics = if plan.features.fetch_atomics { objects::ATOMIC_FETCH } else { objects::ATOMIC_PLAIN };
     let mut parts = vec![objects::ENGINE, objects::TRACKING, atomics, plan.dispatcher];
@@ -193,11 +171,7 @@ fn attempt(kernel: &Kernel, plan: &Plan<'_>, without: Option<usize>, with_log: b
     set_sizes(&mut open, plan, event_size)?;
     let tracking_programs = choose_programs(kernel, &mut open, plan)?;
 
-    let mut logs = Logs::default();
-    if with_log {
-        logs.attach_to(&open);
-    }
-    let object = open.load().map_err(|error| Refusal::Libbpf { error, log: logs.text() })?;
+    let object = open.load().map_err(|error| Refusal::Libbpf { error, log: messages::take() })?;
     configure_probes(&object, plan, without)?;
     Ok(Loaded { object, variables, tracking_programs })
 }
@@ -403,39 +377,6 @@ impl Loaded {
         let place = self.variable("tracking_counters", size_of::<wire::tracking_counters>())?;
         // SAFETY: as above; the struct is made of integers, which the programs only ever add to.
         Ok(unsafe { place.as_ptr().cast::<wire::tracking_counters>().read_volatile() })
-    }
-}
-
-/// Memory for what the verifier says.
-#[derive(Default)]
-struct Logs {
-    buffers: Vec<Vec<u8>>,
-}
-
-impl Logs {
-    fn attach_to(&mut self, open: &OpenObject) {
-        for program in open.progs().filter(|program| program.autoload()) {
-            let mut buffer = vec![0u8; LOG_SIZE];
-            // SAFETY: the buffer is on the heap, is not resized, and lives in `self` until the load is over.
-            unsafe {
-                libbpf_sys::bpf_program__set_log_buf(
-                    program.as_libbpf_object().as_ptr(),
-                    buffer.as_mut_ptr().cast::<c_char>(),
-                    buffer.len() as _,
-                );
-            }
-            self.buffers.push(buffer);
-        }
-    }
-
-    /// The log of the program that was refused: the last that has one.
-    fn text(&self) -> String {
-        self.buffers
-            .iter()
-            .rev()
-            .map(|buffer| String::from_utf8_lossy(&buffer[..buffer.iter().position(|&byte| byte == 0).unwrap_or(0)]))
-            .find(|text| !text.trim().is_empty())
-            .map_or_else(String::new, |text| text.into_owned())
     }
 }
 

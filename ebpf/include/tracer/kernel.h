@@ -153,7 +153,9 @@ struct sk_buff {
 	refcount_t users;
 };
 
-struct page;
+/* Only its size matters. */
+struct page {
+};
 
 /* 5.10 and 6.1 */
 struct bio_vec {

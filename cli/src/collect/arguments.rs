@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The options of `tracer collect`. Those of the collectors come from their registry.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Command};
+use tracer_core::collector::Collector;
+use tracer_core::probe::ProbeSpec;
+
+use crate::display::DisplayArgs;
+
+/// Where packets enter and leave devices: what is looked at when nothing is said.
+const DEFAULT_PROBES: [&str; 2] = ["tp:net:netif_receive_skb", "tp:net:net_dev_start_xmit"];
+
+/// The arguments of `tracer collect`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct CollectArgs {
+    /// What to record at each probe: collectors by name, or `auto` for all that can run here
+    #[arg(short, long, value_name = "NAME", value_delimiter = ',')]
+    collectors: Vec<String>,
+    /// Where to look: `[TYPE:]TARGET[/stack]`, with TYPE kprobe (k), kretprobe (kr) or raw_tracepoint (tp). `*` stands for
+    /// anything. May be given several times; without it, packets are seen entering and leaving devices
+    #[arg(short, long = "probe", value_name = "PROBE")]
+    probe: Vec<ProbeSpec>,
+    /// Record the kernel stack at every probe
+    #[arg(long)]
+    stack: bool,
+    /// Write events to a file, as JSON
+    #[arg(short, long, value_name = "FILE", num_args = 0..=1, default_missing_value = "events.json")]
+    pub(super) out: Option<PathBuf>,
+    /// Show events on standard output although they are written to a file
+    #[arg(long)]
+    pub(super) print: bool,
+    #[command(flatten)]
+    pub(super) display: DisplayArgs,
+    /// Run a shell command once collection has begun, and stop when it ends
+    #[arg(long, value_name = "COMMAND")]
+    pub(super) cmd: Option<String>,
+    /// Stop after this many events
+    #[arg(long, value_name = "EVENTS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) stop_after: Option<u64>,
+    /// Stop after this time: seconds, or with a unit, as in `500ms`, `90s`, `5m`, `1h`
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(super) timeout: Option<Duration>,
+    /// Size of the buffer between kernel and user space in bytes, rounded up to a power of two; K, M and G are understood
+    #[arg(long, value_name = "SIZE", default_value = "16M", value_parser = parse_ring_size)]
+    pub(super) ring_size: u32,
+    /// End with exit code 8 when events were lost
+    #[arg(long)]
+    pub(super) strict: bool,
+    /// Packets that are tracked at a time, rounded up to a power of two
+    #[arg(long, value_name = "PACKETS", default_value = "16384", value_parser = parse_table_size, hide = true)]
+    pub(super) table_size: u32,
+    /// Probes of a profile: they may be missing
+    #[arg(long, hide = true)]
+    profile_probe: Vec<ProbeSpec>,
+    /// Collectors of a profile
+    #[arg(long, hide = true, value_delimiter = ',')]
+    profile_collectors: Vec<String>,
+}
+
+/// A word of `-c`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Choice<'a> {
+    /// All that can run.
+    Auto,
+    /// This one, by the user: it must run.
+    Named(&'a str),
+    /// This one, by a profile: if it can.
+    Suggested(&'a str),
+}
+
+impl CollectArgs {
+    /// The collectors that were asked for.
+    pub(super) fn collectors(&self) -> Vec<Choice<'_>> {
+        let choice = |name: &'_ str| name == "auto";
+        let mut choices: Vec<Choice<'_>> = Vec::new();
+        choices.extend(self.collectors.iter().map(|name| if choice(name) { Choice::Auto } else { Choice::Named(name) }));
+        choices.extend(
+            self.profile_collectors.iter().map(|name| if choice(name) { Choice::Auto } else { Choice::Suggested(name) }),
+        );
+        if choices.is_empty() {
+            choices.push(Choice::Auto);
+        }
+        choices
+    }
+
+    /// The probes that were asked for, or the default ones.
+    pub(super) fn probes(&self) -> Vec<ProbeSpec> {
+        let mut probes = self.probe.clone();
+        probes.extend(self.profile_probe.iter().cloned().map(ProbeSpec::suggested));
+        if probes.is_empty() {
+            let default = DEFAULT_PROBES.iter().filter_map(|probe| probe.parse::<ProbeSpec>().ok());
+            probes.extend(default.map(ProbeSpec::suggested));
+        }
+        if self.stack {
+            probes.iter_mut().for_each(|probe| probe.stack = true);
+        }
+        probes
+    }
+}
+
+/// Adds the options of the collectors to the command.
+pub(crate) fn augment(mut command: Command, collectors: &[&'static Collector]) -> Command {
+    let mut list = String::from("Collectors:\n");
+    for collector in collectors {
+        list.push_str(&format!("  {:<14} {}\n", collector.name, collector.about));
+        for argument in (collector.arguments)() {
+            command = command.arg(argument.help_heading(format!("Options of the collector {}", collector.name)));
+        }
+    }
+    command.after_help(list).args_override_self(true)
+}
+
+fn parse_size(text: &str) -> Result<u64, String> {
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let factor: u64 = match unit.to_ascii_lowercase().trim_end_matches("ib").trim_end_matches('b') {
+        "" => 1,
+        "k" => 1 << 10,
+        "m" => 1 << 20,
+        "g" => 1 << 30,
+        _ => return Err(format!("`{unit}` is no unit of size; there are K, M and G (powers of 1024)")),
+    };
+    let number: u64 = number.parse().map_err(|_| "a whole number of bytes is expected, as in `64M`".to_owned())?;
+    number.checked_mul(factor).ok_or_else(|| "it is too large".to_owned())
+}
+
+fn parse_ring_size(text: &str) -> Result<u32, String> {
+    // The kernel wants whole pages; 64 KiB is a page on some machines.
+    const SMALLEST: u64 = 64 << 10;
+    const LARGEST: u64 = 1 << 30;
+    let size = parse_size(text)?;
+    if !(SMALLEST..=LARGEST).contains(&size) {
+        return Err("the buffer can have 64K to 1G".to_owned());
+    }
+    u32::try_from(size.next_power_of_two()).map_err(|error| error.to_string())
+}
+
+fn parse_table_size(text: &str) -> Result<u32, String> {
+    match text.parse::<u32>() {
+        Ok(size @ 16..=0x0040_0000) => Ok(size.next_power_of_two()),
+        _ => Err("16 to 4194304 packets can be tracked".to_owned()),
+    }
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
+    let seconds = match unit {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(format!("`{unit}` is no unit of time; there are ms, s, m and h")),
+    };
+    let number: f64 = number.parse().map_err(|_| "a number is expected, as in `10s`".to_owned())?;
+    Duration::try_from_secs_f64(number * seconds)
+        .ok()
+        .filter(|time| !time.is_zero())
+        .ok_or_else(|| "it must be more than nothing, and less than forever".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{parse_duration, parse_ring_size, parse_size};
+    use std::time::Duration;
+
+    #[test]
+    fn reads_sizes() {
+        assert_eq!(parse_size("512"), Ok(512));
+        assert_eq!(parse_size("4k"), Ok(4096));
+        assert_eq!(parse_size("2MiB"), Ok(2 << 20));
+        assert_eq!(parse_size("1GB"), Ok(1 << 30));
+        assert!(parse_size("1.5GB").is_err());
+        assert!(parse_size("M").is_err());
+        assert!(parse_size("99999999999G").is_err());
+        assert_eq!(parse_ring_size("100000"), Ok(131_072));
+        assert!(parse_ring_size("0").is_err());
+        assert!(parse_ring_size("2G").is_err());
+    }
+
+    #[test]
+    fn reads_durations() {
+        assert_eq!(parse_duration("10"), Ok(Duration::from_secs(10)));
+        assert_eq!(parse_duration("1.5s"), Ok(Duration::from_millis(1500)));
+        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
+        for wrong in ["", "s", "-1s", "0", "5 days", "1e30h", "nan"] {
+            assert!(parse_duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}

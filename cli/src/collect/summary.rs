@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What the user is told on stderr about a session: what is attached, and at the end what was lost.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use tracer_core::probe::Origin;
+use tracer_core::session::{Session, Summary, is_lost_event};
+
+use super::control::lost_events;
+use crate::report;
+
+/// Says what is not as asked for. Probes that could not be attached are put together by reason: a wildcard can bring
+/// hundreds.
+pub(super) fn warnings(session: &Session<'_>) {
+    for warning in session.warnings() {
+        report::warning(warning);
+    }
+    let mut by_reason: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (probe, outcome) in session.probes().iter().zip(&session.attach_table().outcomes) {
+        if let Err(error) = outcome
+            && probe.origin == Origin::Suggested
+        {
+            by_reason.entry(error.to_string()).or_default().push(probe.to_string());
+        }
+    }
+    for (reason, probes) in by_reason {
+        const SHOWN: usize = 5;
+        let more = match probes.len().saturating_sub(SHOWN) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let shown = &probes[..probes.len().min(SHOWN)];
+        report::warning(format_args!("not attached: {}{more}: {reason}", shown.join(", ")));
+    }
+}
+
+/// The line that says that collection has begun.
+pub(super) fn ready(session: &Session<'_>) -> String {
+    let mut means: BTreeMap<&str, usize> = BTreeMap::new();
+    let outcomes = &session.attach_table().outcomes;
+    for attached in outcomes.iter().flatten() {
+        *means.entry(attached.name()).or_default() += 1;
+    }
+    let means: Vec<String> = means.iter().map(|(name, count)| format!("{count} by {name}")).collect();
+    let names: Vec<&str> = session.collectors().map(|collector| collector.name).collect();
+    let attached = outcomes.iter().flatten().count();
+    format!(
+        "ready: {attached} of {} probes attached ({}); collectors: {}",
+        outcomes.len(),
+        means.join(", "),
+        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    )
+}
+
+/// The report at the end.
+pub(super) fn print(session: &Session<'_>, summary: &Summary) {
+    let lost = lost_events(&summary.losses);
+    report::line(format_args!("{} events, {lost} lost", summary.events));
+    if !summary.losses.is_empty() {
+        let mut table = format!("  {:<18} {:>12}  where", "cause", "count");
+        for (key, count) in &summary.losses {
+            let note = if is_lost_event(key.cause) { "" } else { " (no event lost)" };
+            let place = key.probe.as_deref().unwrap_or("-");
+            // Writing to a string does not fail.
+            let _ = write!(table, "\n  {:<18} {count:>12}  {place}{note}", key.cause);
+        }
+        for line in table.lines() {
+            report::line(line);
+        }
+    }
+    if let Some(error) = &summary.first_unreadable {
+        report::warning(format_args!("records could not be read, the first because {error}; please report this defect"));
+    }
+    let has_kprobes = session.attach_table().outcomes.iter().flatten().any(|means| means.name() != "raw_tracepoint");
+    if has_kprobes && !summary.kernel_counts_misses {
+        report::line("this kernel does not count the hits of kprobes that it skips while another one is running");
+    }
+}

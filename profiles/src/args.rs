@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The options that a profile sets.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use crate::text::{parsed, printable};
+
+/// A long option of a command, with its value if it has one. Shown as it would stand on a command line: `--snaplen=100`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arg {
+    /// The name, without the dashes.
+    pub option: String,
+    /// The value; none for a flag.
+    pub value: Option<String>,
+}
+
+impl fmt::Display for Arg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "--{}", self.option)?;
+        // With `=`, a value that begins with a dash is not taken for another option.
+        self.value.as_ref().map_or(Ok(()), |value| write!(f, "={value}"))
+    }
+}
+
+/// A profile is passed around and run by root. What runs a program, writes to a file of any name, or changes the system stays
+/// with the person at the keyboard.
+const COMMAND_LINE_ONLY: [&str; 3] = ["allow-system-changes", "cmd", "out"];
+
+/// The map `args`, in its order; a list gives its option several times.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Args(pub(crate) Vec<Arg>);
+
+impl<'de> Deserialize<'de> for Args {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ArgsVisitor;
+
+        impl<'de> Visitor<'de> for ArgsVisitor {
+            type Value = Args;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map from options to their values")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Args, A::Error> {
+                let mut args = Vec::new();
+                let mut seen: Vec<String> = Vec::new();
+                while let Some(option) = map.next_key_seed(OptionKey { seen: &seen })? {
+                    let Values(values) = map.next_value()?;
+                    args.extend(values.into_iter().map(|value| Arg { option: option.clone(), value }));
+                    seen.push(option);
+                }
+                Ok(Args(args))
+            }
+        }
+
+        deserializer.deserialize_map(ArgsVisitor)
+    }
+}
+
+/// Reads the name of an option that is not there yet.
+struct OptionKey<'a> {
+    seen: &'a [String],
+}
+
+impl<'de> DeserializeSeed<'de> for OptionKey<'_> {
+    type Value = String;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
+        let OptionName(name) = parsed(deserializer)?;
+        if self.seen.contains(&name) {
+            return Err(de::Error::custom(format!("`{name}` is set twice; a list gives an option several values")));
+        }
+        Ok(name)
+    }
+}
+
+struct OptionName(String);
+
+impl FromStr for OptionName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if !text.starts_with(|c: char| c.is_ascii_lowercase()) || !text.chars().all(fits) {
+            return Err(format!("`{}` is no option: long names are set here, without the dashes", printable(text)));
+        }
+        if COMMAND_LINE_ONLY.contains(&text) {
+            return Err(format!("`{text}` can be set on the command line only"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// What is set for one option: each element is one time that it is given.
+struct Values(Vec<Option<String>>);
+
+impl<'de> Deserialize<'de> for Values {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ValuesVisitor;
+
+        impl<'de> Visitor<'de> for ValuesVisitor {
+            type Value = Values;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text, a number, true, false, or a list of texts and numbers")
+            }
+
+            fn visit_bool<E: de::Error>(self, given: bool) -> Result<Values, E> {
+                Ok(Values(if given { vec![None] } else { Vec::new() }))
+            }
+
+            /// A key without a value: the option is a flag.
+            fn visit_unit<E: de::Error>(self) -> Result<Values, E> {
+                Ok(Values(vec![None]))
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Values, E> {
+                ScalarVisitor.visit_u64(number).map(Values::one)
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Values, E> {
+                ScalarVisitor.visit_i64(number).map(Values::one)
+            }
+
+            fn visit_f64<E: de::Error>(self, number: f64) -> Result<Values, E> {
+                ScalarVisitor.visit_f64(number).map(Values::one)
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Values, E> {
+                ScalarVisitor.visit_str(text).map(Values::one)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Values, A::Error> {
+                let mut values = Vec::new();
+                while let Some(Scalar(value)) = list.next_element()? {
+                    values.push(Some(value));
+                }
+                Ok(Values(values))
+            }
+        }
+
+        deserializer.deserialize_any(ValuesVisitor)
+    }
+}
+
+impl Values {
+    fn one(value: String) -> Self {
+        Self(vec![Some(value)])
+    }
+}
+
+/// A text or a number.
+struct Scalar(String);
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ScalarVisitor).map(Self)
+    }
+}
+
+struct ScalarVisitor;
+
+impl Visitor<'_> for ScalarVisitor {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text or a number")
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<String, E> {
+        Ok(number.to_string())
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<String, E> {
+        Ok(number.to_string())
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<String, E> {
+        if number.is_finite() {
+            Ok(number.to_string())
+        } else {
+            Err(E::custom(format!("{number} is no number to count with")))
+        }
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<String, E> {
+        // A long filter may well have several lines.
+        if text.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\t')) {
+            return Err(E::custom("the text contains control characters"));
+        }
+        Ok(text.to_owned())
+    }
+}
