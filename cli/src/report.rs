@@ -41,13 +41,13 @@ pub(crate) fn warning(message: impl Display) {
 pub(crate) fn line(message: impl Display) {
     let message = message.to_string();
     // When nobody reads, nobody can be told.
-    let _ = writeln!(io::stderr(), "{}", Escaped(&message));
+    let _ = io::stderr().write_all(format!("{}\n", Escaped(&message)).as_bytes());
 }
 
 /// Prints a line on stderr. File names and contents may be part of it, so it is escaped.
 fn say(label: &str, message: impl Display) {
     let message = message.to_string();
-    let _ = writeln!(io::stderr(), "{label}: {}", Escaped(&message));
+    let _ = io::stderr().write_all(format!("{label}: {}\n", Escaped(&message)).as_bytes());
 }
 
 /// The reader of our output (`head`, a pager) has seen enough.

@@ -2,12 +2,9 @@
 //! The options that a profile sets.
 
 use std::fmt;
-use std::str::FromStr;
 
 use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-
-use crate::text::{parsed, printable};
 
 /// A long option of a command, with its value if it has one. Shown as it would stand on a command line: `--snaplen=100`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +45,7 @@ impl<'de> Deserialize<'de> for Args {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Args, A::Error> {
                 let mut args = Vec::new();
                 let mut seen: Vec<String> = Vec::new();
-                while let Some(option) = map.next_key_seed(OptionKey { seen: &seen })? {
+                while let Some(option) = map.next_key_seed(OptionName { seen: &seen })? {
                     let Values(values) = map.next_value()?;
                     args.extend(values.into_iter().map(|value| Arg { option: option.clone(), value }));
                     seen.push(option);
@@ -62,36 +59,38 @@ impl<'de> Deserialize<'de> for Args {
 }
 
 /// Reads the name of an option that is not there yet.
-struct OptionKey<'a> {
+struct OptionName<'a> {
     seen: &'a [String],
 }
 
-impl<'de> DeserializeSeed<'de> for OptionKey<'_> {
+impl<'de> DeserializeSeed<'de> for OptionName<'_> {
     type Value = String;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
-        let OptionName(name) = parsed(deserializer)?;
-        if self.seen.contains(&name) {
-            return Err(de::Error::custom(format!("`{name}` is set twice; a list gives an option several values")));
-        }
-        Ok(name)
+        deserializer.deserialize_str(self)
     }
 }
 
-struct OptionName(String);
+impl Visitor<'_> for OptionName<'_> {
+    type Value = String;
 
-impl FromStr for OptionName {
-    type Err = String;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of an option")
+    }
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<String, E> {
         let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        if !text.starts_with(|c: char| c.is_ascii_lowercase()) || !text.chars().all(fits) {
-            return Err(format!("`{}` is no option: long names are set here, without the dashes", printable(text)));
+        if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(fits) {
+            let message = format!("`{name}` is no option: it takes the long name, without the dashes");
+            return Err(E::custom(message));
         }
-        if COMMAND_LINE_ONLY.contains(&text) {
-            return Err(format!("`{text}` can be set on the command line only"));
+        if COMMAND_LINE_ONLY.contains(&name) {
+            return Err(E::custom(format!("`{name}` can be set on the command line only")));
         }
-        Ok(Self(text.to_owned()))
+        if self.seen.iter().any(|seen| seen == name) {
+            return Err(E::custom(format!("`{name}` is set twice; a list gives an option several values")));
+        }
+        Ok(name.to_owned())
     }
 }
 

@@ -21,7 +21,7 @@ pub trait Conditions {
 
 /// Conditions, all of which must hold.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a map of conditions")]
 pub(crate) struct When {
     #[serde(default, deserialize_with = "parsed_if_there")]
     kernel: Option<VersionRange>,

@@ -101,6 +101,7 @@ impl Profile {
 
 /// What every version of the format has.
 #[derive(Deserialize)]
+#[serde(expecting = "a map with `version`, `name`, `about`, `collect`")]
 struct Versioned {
     #[serde(rename = "version", deserialize_with = "parsed")]
     _version: FormatVersion,
@@ -120,7 +121,7 @@ struct Document {
 
 /// Options, and when they are set.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a map with `name`, `when`, `args`")]
 struct Entry {
     /// For the reader of the file only.
     #[serde(rename = "name", default, deserialize_with = "parsed_if_there")]
@@ -138,7 +139,7 @@ impl FromStr for FormatVersion {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "1" | "1.0" => Ok(Self),
-            _ => Err(format!("version `{}` of the format is not known, 1 is", printable(text))),
+            _ => Err(format!("`{}` is a version of the format that is not known here, 1 is", printable(text))),
         }
     }
 }

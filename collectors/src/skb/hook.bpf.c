@@ -33,19 +33,19 @@ struct copy {
 	u32 want;
 };
 
-/* Copies up to `size` bytes from kernel memory behind what was copied before. False: that failed, and copying is over. */
+/*
+ * Copies up to `size` bytes from kernel memory behind what was copied before. False: that failed, and copying is over.
+ *
+ * The verifier does not see that `done` and `size` together stay within `snaplen`, only that each does: the collector asks
+ * for twice the room.
+ */
 static __always_inline bool copy_bytes(struct copy *copy, const void *from, u32 size)
 {
-	u32 done = copy->done, room;
+	u32 done = copy->done, room = copy->want - done;
 
-	if (done > snaplen)
-		return false;
-	room = copy->want - done;
 	if (size > room)
 		size = room;
-	if (size > snaplen - done)
-		return false;
-	if (bpf_probe_read_kernel(copy->to + done, size, from))
+	if (done > snaplen || size > snaplen || bpf_probe_read_kernel(copy->to + done, size, from))
 		return false;
 	copy->done = done + size;
 	return true;

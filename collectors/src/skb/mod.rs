@@ -42,7 +42,8 @@ inventory::submit! {
             let snaplen: u32 = arguments.get_one("snaplen").copied().unwrap_or(255);
             needs.constant("snaplen", snaplen.to_ne_bytes());
             needs.constant("skb_sections", sections(arguments).to_ne_bytes());
-            needs.event_bytes(snaplen);
+            // Twice: see `copy_bytes` in the hook.
+            needs.event_bytes(2 * snaplen);
             // From a page fragment to its bytes; the names are those of x86.
             needs.symbol_address("vmemmap_base_at", "vmemmap_base");
             needs.symbol_address("page_offset_base_at", "page_offset_base");

@@ -61,13 +61,7 @@ fn with_when(when: &str) -> String {
 
 /// Wrong profiles, each with its error as the program shows it.
 fn errors(texts: &[String]) -> String {
-    let one = |text: &String| {
-        format!(
-            "{}\n=> {}\n",
-            text.trim_end().escape_debug().to_string().replace("\\n", "\n"),
-            shown(&parse(text).unwrap_err())
-        )
-    };
+    let one = |text: &String| format!("{}\n=> {}\n", text.trim_end(), shown(&parse(text).unwrap_err()));
     texts.iter().map(one).collect::<Vec<_>>().join("\n")
 }
 
@@ -171,18 +165,19 @@ fn says_when_nothing_applies() {
 #[test]
 fn names_file_line_and_key_of_what_it_does_not_know() {
     assert_eq!(parse("").unwrap_err().kind(), ErrorKind::BadProfile);
-    assert_snapshot!(errors(&[
+    let shown = errors(&[
         "version: 1\nname: web\ncolect:\n- args: {}\n".to_owned(),
         "version: 1\nname: web\ncollect:\n- args: {}\n  wen: {}\n".to_owned(),
         "version: 1\nname: web\ncollect:\n- args: {}\n- when:\n    symbol: a\n    kernal: '>= 6.1'\n  args: {}\n"
             .to_owned(),
         "version: 1\nname: web\n\"\\e[31m\": 1\ncollect: []\n".to_owned(),
-    ]));
+    ]);
+    assert_snapshot!(shown);
 }
 
 #[test]
 fn says_what_is_missing_or_wrong_in_the_file() {
-    assert_snapshot!(errors(&[
+    let shown = errors(&[
         "".to_owned(),
         "name: web\ncollect: []\n".to_owned(),
         "version: 2\nname: web\nsomething: new\n".to_owned(),
@@ -195,12 +190,13 @@ fn says_what_is_missing_or_wrong_in_the_file() {
         "version: 1\nname: web\ncollect:\n- name: nothing set\n".to_owned(),
         "version: 1\n---\nname: web\n".to_owned(),
         "version: 1\nname: [web\ncollect: []\n".to_owned(),
-    ]));
+    ]);
+    assert_snapshot!(shown);
 }
 
 #[test]
 fn says_what_is_wrong_with_an_option() {
-    assert_snapshot!(errors(&[
+    let shown = errors(&[
         with_args("probe: [a]\n    --stack: true"),
         with_args("probe: [a]\n    p: [b]\n    probe: [c]"),
         with_args("probe: {a: b}"),
@@ -211,12 +207,13 @@ fn says_what_is_wrong_with_an_option() {
         with_args("cmd: reboot"),
         with_args("probe: !kprobe a"),
         with_collect("- args: [probe]\n"),
-    ]));
+    ]);
+    assert_snapshot!(shown);
 }
 
 #[test]
 fn says_what_is_wrong_with_a_condition() {
-    assert_snapshot!(errors(&[
+    let shown = errors(&[
         with_when("kernel: 6.10"),
         with_when("symbol: "),
         with_when("symbol: [a, b]"),
@@ -224,7 +221,8 @@ fn says_what_is_wrong_with_a_condition() {
         with_when("not: {}"),
         with_when("not: {kernel: new}"),
         with_collect("- when:\n  - type: symbol\n    name: a\n  args: {}\n"),
-    ]));
+    ]);
+    assert_snapshot!(shown);
 }
 
 #[test]
@@ -254,5 +252,29 @@ proptest! {
         let list: Vec<String> = values.iter().map(|value| format!("'{}'", value.replace('\'', "''"))).collect();
         let args = parse(&with_args(&format!("probe: [{}]", list.join(", ")))).unwrap().collect_args(&DEBIAN).unwrap();
         prop_assert_eq!(args.into_iter().map(|arg| arg.value.unwrap()).collect::<Vec<_>>(), values);
+    }
+}
+#[test]
+fn timing() {
+    for (what, text) in [
+        ("[", "[".repeat(1 << 20)),
+        ("{a: ", "{a: ".repeat(1 << 18)),
+        ("- ", "- ".repeat(1 << 19)),
+        ("in", format!("version: 1\nx: {}", "[".repeat(1 << 20))),
+        (
+            "keys",
+            format!(
+                "version: 1\nname: a\ncollect:\n- args:\n{}",
+                (0..90_000).map(|i| format!("    a{i}: 1\n")).collect::<String>()
+            ),
+        ),
+        ("?", "? ".repeat(1 << 19)),
+        ("alias", format!("version: 1\na: &a [{}]\nb: [{}]\n", "x,".repeat(1 << 18), "*a,".repeat(100_000))),
+        ("!", "!a ".repeat(1 << 18)),
+        ("anchors", (0..60_000).map(|i| format!("a{i}: &a{i} 1\n")).collect::<String>()),
+    ] {
+        let t = std::time::Instant::now();
+        let e = parse(&text).err().map(|e| e.to_string().chars().take(100).collect::<String>());
+        eprintln!("{what} {:?} {e:?}", t.elapsed());
     }
 }
