@@ -41,6 +41,7 @@ use reader::Message;
 use record::Recorder;
 
 pub use attach::{AttachError, AttachTable, Means};
+pub use load::ProgramReport;
 pub use loss::{LossKey, LossTable, is_lost_event};
 pub use reader::Sink;
 pub use record::text;
@@ -101,6 +102,7 @@ impl<'k> Session<'k> {
     /// # Errors
     /// When a collector or a probe that the user named can't be had, or nothing can be loaded at all.
     pub fn open(kernel: &'k Kernel, options: Options<'_>) -> Result<Self, Error> {
+ let t0=Instant::now(); macro_rules! t {($x:expr)=>{eprintln!("T {} {:?}", $x, t0.elapsed());}}
         messages::keep();
         let features = Features::probe().map_err(|error| {
             if error.raw_os_error() == Some(libc::EPERM) {
@@ -135,7 +137,7 @@ impl<'k> Session<'k> {
         let (probes, loaded, dropped, plan) = std::thread::scope(|scope| {
             // The largest single piece of work at start: it runs beside the others.
             let symbols = scope.spawn(|| wants_symbols.then(|| kernel.symbols().err()).flatten());
-            let resolution = resolve(kernel, &specs)?;
+t!("start");            let resolution = resolve(kernel, &specs)?;t!("resolved");
             warnings.extend(resolution.warnings);
             if resolution.probes.is_empty() {
                 return Err(Error::new(ErrorKind::KernelLacks, "none of the probes exists on this kernel"));
@@ -150,13 +152,13 @@ impl<'k> Session<'k> {
                 tracking,
             };
             let (loaded, dropped) = load::load(kernel, &mut plan)?;
-            let collectors = plan.collectors;
+t!("loaded");            let collectors = plan.collectors;
             if let Ok(Some(error)) = symbols.join() {
                 warnings.push(error.to_string());
             }
             Ok((resolution.probes, loaded, dropped, collectors))
         })?;
-        for (collector, reason) in dropped {
+t!("symbols joined");        for (collector, reason) in dropped {
             warnings.push(format!("collector `{}` is off: this kernel refuses its hook: {reason}", collector.name));
             decoders.retain(|(other, _)| other.name != collector.name);
         }
@@ -165,12 +167,12 @@ impl<'k> Session<'k> {
             loaded.set_u64(variable, address.unwrap_or(0))?;
         }
         let (attachments, table) = attach::attach(kernel, &loaded, features, &probes)?;
-        if table.outcomes.iter().all(Result::is_err) {
+t!("attached");        if table.outcomes.iter().all(Result::is_err) {
             let reason = table.outcomes.iter().find_map(|outcome| outcome.as_ref().err());
             let reason = reason.map_or_else(String::new, |error| format!(": {error}"));
             return Err(Error::new(ErrorKind::KernelLacks, format!("none of the probes could be attached{reason}")));
         }
-        let counters = LossCounters::new(&loaded, &attachments, &probes)?;
+for p in loaded.programs() { eprintln!("{p:?}"); }        let counters = LossCounters::new(&loaded, &attachments, &probes)?;
         Ok(Self { kernel, probes, decoders, table, warnings, counters, attachments, loaded })
     }
 
@@ -182,6 +184,11 @@ impl<'k> Session<'k> {
     /// What became of each probe.
     pub fn attach_table(&self) -> &AttachTable {
         &self.table
+    }
+
+    /// The programs that were loaded.
+    pub fn programs(&self) -> Vec<ProgramReport> {
+        self.loaded.programs()
     }
 
     /// What is not as asked for, in words.

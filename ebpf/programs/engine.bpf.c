@@ -51,6 +51,7 @@ struct {
 /* What is known about calls that have not returned yet. A call that never returns (its task died) is pushed out. */
 struct call {
 	struct sk_buff *packet;
+	struct net_device *device;
 	u64 number;
 	u64 index;
 };
@@ -62,19 +63,7 @@ struct {
 	__type(value, struct call);
 } calls SEC(".maps");
 
-/* Where events are built: SCRATCH_SLOTS for each CPU. The loader makes room for the packet bytes behind `event`. */
-struct scratch {
-	u64 busy;
-	u8 skb[SKB_COPY_SIZE];
-	u8 event[EVENT_FIXED_SIZE];
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, SCRATCH_SLOTS);
-	__uint(key_size, sizeof(u32));
-	__uint(value_size, sizeof(struct scratch));
-} scratch_memory SEC(".maps");
+struct scratch_map scratch_memory SEC(".maps");
 
 INTERNAL int count_loss(u32 index, u32 cause)
 {
@@ -116,14 +105,11 @@ INTERNAL int find_packet(struct hit *hit, u64 argument)
 	return 0;
 }
 
-/*
- * Finds out who the packet is, beginning to track it if need be. Afterwards a packet that was freed while the probed call
- * ran is no longer in `hit->packet`: its memory belongs to somebody else.
- */
+/* Finds out who the packet is, beginning to track it if need be. */
 static __always_inline void recognise(struct hit *hit)
 {
 	struct sk_buff *packet = hit->packet;
-	u64 head = 0, number;
+	u64 head = 0;
 
 	if (!packet || !tracking_enabled)
 		return;
@@ -132,18 +118,12 @@ static __always_inline void recognise(struct hit *hit)
 		hit->packet = NULL;
 		return;
 	}
-	number = tracked_number(head);
-	if (hit->is_return) {
-		if (number != hit->number)
-			hit->packet = NULL;
-	} else {
-		if (!number && hit->probe && !(hit->probe->flags & PROBE_PACKET_MAY_BE_GONE))
-			number = begin_tracking(head, hit->timestamp);
-		hit->number = number;
-	}
+	hit->number = tracked_number(head);
+	if (!hit->number && hit->probe && !(hit->probe->flags & PROBE_PACKET_MAY_BE_GONE))
+		hit->number = begin_tracking(head, hit->timestamp);
 }
 
-static __always_inline struct scratch *claim_scratch(void)
+static __always_inline struct scratch *claim_scratch(struct hit *hit)
 {
 	u32 first = bpf_get_smp_processor_id() * SCRATCH_SLOTS;
 
@@ -151,8 +131,10 @@ static __always_inline struct scratch *claim_scratch(void)
 		u32 key = first + i;
 		struct scratch *slot = bpf_map_lookup_elem(&scratch_memory, &key);
 
-		if (slot && !fetch_or(&slot->busy, 1))
+		if (slot && !fetch_or(&slot->busy, 1)) {
+			hit->slot = key;
 			return slot;
+		}
 	}
 	return NULL;
 }
@@ -196,11 +178,15 @@ INTERNAL int process(struct hit *hit)
 
 	if (!hit->probe)
 		return 0;
-	recognise(hit);
+	hit->address = (u64)hit->packet;
+	if (hit->is_return)
+		hit->packet = NULL;
+	else
+		recognise(hit);
 	if (hit->number && !identify(hit, hit->number))
 		hit->number = 0;
 
-	scratch = claim_scratch();
+	scratch = claim_scratch(hit);
 	if (!scratch) {
 		count_loss(hit->index, LOSS_NO_SCRATCH);
 		return 0;
@@ -240,11 +226,17 @@ INTERNAL int process(struct hit *hit)
 
 INTERNAL int remember_call(struct hit *hit, u64 key)
 {
-	struct call call = { .packet = hit->packet, .index = hit->index };
+	struct call call = { .index = hit->index };
+	struct sk_buff *packet;
 
 	recognise(hit);
-	call.packet = hit->packet;
+	packet = hit->packet;
+	call.packet = packet;
 	call.number = hit->number;
+	if (packet)
+		bpf_core_read(&call.device, sizeof(call.device), &packet->dev);
+	if (!call.device)
+		call.device = hit->device_argument;
 	if (!bpf_map_update_elem(&calls, &key, &call, BPF_ANY))
 		return 1;
 	count_loss(hit->index, LOSS_CALL_TABLE_FULL);
@@ -259,6 +251,7 @@ INTERNAL int recall(struct hit *hit, u64 key)
 		return 0;
 	hit->is_return = true;
 	hit->packet = call->packet;
+	hit->device_argument = call->device;
 	hit->number = call->number;
 	if (!configure(hit, call->index))
 		return 0;

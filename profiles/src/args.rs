@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The options that a profile sets.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
@@ -27,6 +28,11 @@ impl fmt::Display for Arg {
 /// with the person at the keyboard.
 const COMMAND_LINE_ONLY: [&str; 3] = ["allow-system-changes", "cmd", "out"];
 
+/// Options of one entry, and bytes of their values. The limits are far from what anybody needs; they are there because a small
+/// file with aliases (`*name`) can stand for any amount.
+const MOST_ARGS: usize = 4096;
+const MOST_BYTES: usize = 256 * 1024;
+
 /// The map `args`, in its order; a list gives its option several times.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Args(pub(crate) Vec<Arg>);
@@ -44,11 +50,16 @@ impl<'de> Deserialize<'de> for Args {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Args, A::Error> {
                 let mut args = Vec::new();
-                let mut seen: Vec<String> = Vec::new();
+                let mut seen = HashSet::new();
+                let mut bytes = 0;
                 while let Some(option) = map.next_key_seed(OptionName { seen: &seen })? {
                     let Values(values) = map.next_value()?;
+                    bytes += values.iter().flatten().map(String::len).sum::<usize>();
                     args.extend(values.into_iter().map(|value| Arg { option: option.clone(), value }));
-                    seen.push(option);
+                    if args.len() > MOST_ARGS || bytes > MOST_BYTES {
+                        return Err(de::Error::custom("there are too many or too long values"));
+                    }
+                    seen.insert(option);
                 }
                 Ok(Args(args))
             }
@@ -60,7 +71,7 @@ impl<'de> Deserialize<'de> for Args {
 
 /// Reads the name of an option that is not there yet.
 struct OptionName<'a> {
-    seen: &'a [String],
+    seen: &'a HashSet<String>,
 }
 
 impl<'de> DeserializeSeed<'de> for OptionName<'_> {
@@ -80,14 +91,15 @@ impl Visitor<'_> for OptionName<'_> {
 
     fn visit_str<E: de::Error>(self, name: &str) -> Result<String, E> {
         let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(fits) {
+        // A name is stored with each value, so its length counts.
+        if name.len() > 64 || !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(fits) {
             let message = format!("`{name}` is no option: it takes the long name, without the dashes");
             return Err(E::custom(message));
         }
         if COMMAND_LINE_ONLY.contains(&name) {
             return Err(E::custom(format!("`{name}` can be set on the command line only")));
         }
-        if self.seen.iter().any(|seen| seen == name) {
+        if self.seen.contains(name) {
             return Err(E::custom(format!("`{name}` is set twice; a list gives an option several values")));
         }
         Ok(name.to_owned())
@@ -135,8 +147,13 @@ impl<'de> Deserialize<'de> for Values {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Values, A::Error> {
                 let mut values = Vec::new();
+                let mut bytes = 0;
                 while let Some(Scalar(value)) = list.next_element()? {
+                    bytes += value.len();
                     values.push(Some(value));
+                    if values.len() > MOST_ARGS || bytes > MOST_BYTES {
+                        return Err(de::Error::custom("the list is too long"));
+                    }
                 }
                 Ok(Values(values))
             }

@@ -5,7 +5,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use serde::Deserialize;
+use serde::de::{self, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use tracer_core::error::Error;
 
 use crate::args::{Arg, Args};
@@ -53,13 +54,14 @@ impl Profile {
     }
 
     pub(crate) fn read(text: &str, origin: Origin) -> Result<Self, ProfileError> {
+        if text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count() > MOST_BRACKETS {
+            let message = format!("there are more than {MOST_BRACKETS} brackets");
+            return Err(ProfileError::Malformed { origin, line: None, message });
+        }
         let malformed = |error| ProfileError::malformed(&origin, &error);
         // First and alone: a later version may have keys that are unknown here, and they would be blamed otherwise.
         serde_yaml::from_str::<Versioned>(text).map_err(malformed)?;
         let document: Document = serde_yaml::from_str(text).map_err(malformed)?;
-        if document.collect.is_empty() {
-            return Err(ProfileError::Malformed { origin, line: None, message: "`collect` is empty".to_owned() });
-        }
         Ok(Self { name: document.name.0, about: document.about.0, origin, collect: document.collect })
     }
 
@@ -99,6 +101,12 @@ impl Profile {
     }
 }
 
+/// The time that the YAML parser needs grows with the square of how deep lists and maps in brackets are nested.
+const MOST_BRACKETS: usize = 1000;
+
+/// What one file may have, because aliases cost its writer nothing.
+const MOST_ENTRIES: usize = 100;
+
 /// What every version of the format has.
 #[derive(Deserialize)]
 #[serde(expecting = "a map with `version`, `name`, `about`, `collect`")]
@@ -116,6 +124,7 @@ struct Document {
     name: Name,
     #[serde(default, deserialize_with = "parsed")]
     about: Prose,
+    #[serde(deserialize_with = "entries")]
     collect: Vec<Entry>,
 }
 
@@ -131,6 +140,34 @@ struct Entry {
     args: Args,
 }
 
+fn entries<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Entry>, D::Error> {
+    struct EntriesVisitor;
+
+    impl<'de> Visitor<'de> for EntriesVisitor {
+        type Value = Vec<Entry>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of entries with `args`")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<Entry>, A::Error> {
+            let mut entries = Vec::new();
+            while let Some(entry) = list.next_element()? {
+                if entries.len() == MOST_ENTRIES {
+                    return Err(de::Error::custom(format!("there are more than {MOST_ENTRIES} entries")));
+                }
+                entries.push(entry);
+            }
+            if entries.is_empty() {
+                return Err(de::Error::custom("the list is empty"));
+            }
+            Ok(entries)
+        }
+    }
+
+    deserializer.deserialize_seq(EntriesVisitor)
+}
+
 struct FormatVersion;
 
 impl FromStr for FormatVersion {
@@ -139,7 +176,7 @@ impl FromStr for FormatVersion {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "1" | "1.0" => Ok(Self),
-            _ => Err(format!("`{}` is a version of the format that is not known here, 1 is", printable(text))),
+            _ => Err(format!("`{}` is not known: this program reads version 1", printable(text))),
         }
     }
 }

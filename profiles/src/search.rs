@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Finding a profile by its name.
 
-use std::cmp::Reverse;
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -13,10 +12,13 @@ use tracer_core::error::Error;
 use crate::built_in;
 use crate::error::ProfileError;
 use crate::profile::{Origin, Profile};
-use crate::text::Name;
+use crate::text::{Name, printable};
 
 /// Bytes that a profile may have. Generous for a text that somebody writes, and small enough to be read in an instant.
 const SIZE_LIMIT: u64 = 1 << 20;
+
+/// From this on, one name may have been meant by the other (Jaro-Winkler similarity, 1 is equal).
+const SIMILAR: f64 = 0.75;
 
 /// Folders with profiles; the first that has a name counts. Built-in profiles come after all of them.
 #[derive(Clone, Debug, Default)]
@@ -79,7 +81,7 @@ pub fn list(search: &SearchPath) -> Vec<Listed> {
         let profile = read(&path);
         let name = match &profile {
             Ok(profile) => profile.name().to_owned(),
-            Err(_) => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            Err(_) => printable(&path.file_stem().unwrap_or_default().to_string_lossy()),
         };
         (name, Origin::File(path), profile)
     });
@@ -146,21 +148,16 @@ fn unknown(name: &str, search: &SearchPath) -> ProfileError {
     let mut names: Vec<String> =
         list(search).into_iter().filter(|listed| listed.profile.is_ok()).map(|listed| listed.name).collect();
     names.dedup();
-    let mut near: Vec<(u32, String)> = names
+    let mut near: Vec<(f64, String)> = names
         .iter()
-        .filter_map(|other| similarity(name, other).map(|similarity| (similarity, other.clone())))
+        .map(|other| (strsim::jaro_winkler(name, other), other.clone()))
+        .filter(|(similarity, _)| *similarity > SIMILAR)
         .collect();
-    near.sort_by_key(|(similarity, _)| Reverse(*similarity));
+    near.sort_by(|a, b| b.0.total_cmp(&a.0));
     near.truncate(3);
     let similar = !near.is_empty();
     let others = if similar { near.into_iter().map(|(_, name)| name).collect() } else { names };
     ProfileError::Unknown { name: name.to_owned(), others, similar }
-}
-
-/// In thousandths, when two names are similar enough to be mistaken.
-fn similarity(a: &str, b: &str) -> Option<u32> {
-    let similarity = strsim::jaro_winkler(a, b);
-    (similarity > 0.75).then_some((similarity * 1000.0) as u32)
 }
 
 #[cfg(test)]

@@ -21,33 +21,37 @@ volatile u64 page_offset_base_at;
 #define ETH_P_IP 0x0800
 #define ETH_P_IPV6 0x86dd
 #define PAGE_SHIFT 12
-#define MAX_FRAGS 17
-/* Buffers of a fragment list that are looked into. */
-#define MAX_LISTED 4
+/* Fragments and listed buffers that are looked at: all that an sk_buff holds, and some of a list. */
+#define MAX_PIECES 24
+/* Both kinds of page fragment have this size. */
+#define FRAGMENT_SIZE 16
+/* What stands in front of a packet's bytes. */
+#define PACKET_HEADERS (sizeof(struct section_header) + sizeof(struct skb_packet_event))
 #define HEADER_UNSET 0xffff
 
-/* Bytes on their way into the event. */
-struct copy {
-	u8 *to;
-	u32 done;
-	u32 want;
-};
-
 /*
- * Copies up to `size` bytes from kernel memory behind what was copied before. False: that failed, and copying is over.
+ * Copies up to `size` bytes of kernel memory into the packet section that begins `at` bytes from the start of the event,
+ * behind those it has already, but no more than `want` in all. False: that failed, and copying is over.
  *
- * The verifier does not see that `done` and `size` together stay within `snaplen`, only that each does: the collector asks
- * for twice the room.
+ * How many bytes there are so far is kept in the section: about memory in a map the verifier assumes nothing, so that all the
+ * ways to get there look alike to it from then on. It does not see either that what is there and what comes stay within
+ * `snaplen` together, only that each does: the collector asks for twice the room.
  */
-static __always_inline bool copy_bytes(struct copy *copy, const void *from, u32 size)
+static __always_inline bool copy_into(u8 *event, u32 at, const void *from, u32 size, u32 want)
 {
-	u32 done = copy->done, room = copy->want - done;
+	struct section_header *section = (void *)(event + at);
+	u32 done, room;
 
+	done = section->size;
+	room = want - done;
 	if (size > room)
 		size = room;
-	if (done > snaplen || size > snaplen || bpf_probe_read_kernel(copy->to + done, size, from))
+	barrier_var(size);
+	if (done > snaplen || size > snaplen)
 		return false;
-	copy->done = done + size;
+	if (bpf_probe_read_kernel(event + at + PACKET_HEADERS + done, size, from))
+		return false;
+	section->size = done + size;
 	return true;
 }
 
@@ -65,60 +69,68 @@ static __always_inline u64 page_address(u64 page)
 	return page_offset_base + ((page - vmemmap_base) / bpf_core_type_size(struct page) << PAGE_SHIFT);
 }
 
-static __noinline int copy_fragments(struct copy *copy, struct skb_shared_info *shared)
+/*
+ * The next two are global functions, which take plain numbers only: the verifier goes through such a function once, not once
+ * for every call in every state. `slot` says which scratch memory holds the event.
+ */
+__noinline int copy_buffer(u32 slot, u32 at, u64 from, u32 size, u32 want)
 {
-	u8 count = 0;
+	struct scratch *scratch = bpf_map_lookup_elem(&scratch_memory, &slot);
 
-	if (!copy || bpf_core_read(&count, sizeof(count), &shared->nr_frags))
+	if (!scratch || at > EVENT_FIXED_SIZE - PACKET_HEADERS)
 		return 0;
-	for (u32 i = 0; i < MAX_FRAGS; i++) {
-		/* Both kinds of element have 16 bytes. */
-		void *element = (void *)&shared->frags + i * 16;
-		u32 offset, size;
-		u64 page;
-
-		if (i >= count || copy->done >= copy->want)
-			break;
-		if (bpf_core_type_exists(struct skb_frag)) {
-			struct skb_frag *fragment = element;
-
-			page = BPF_CORE_READ(fragment, netmem);
-			offset = BPF_CORE_READ(fragment, offset);
-			size = BPF_CORE_READ(fragment, len);
-		} else {
-			struct bio_vec *fragment = element;
-
-			page = (u64)BPF_CORE_READ(fragment, bv_page);
-			offset = BPF_CORE_READ(fragment, bv_offset);
-			size = BPF_CORE_READ(fragment, bv_len);
-		}
-		page = page_address(page);
-		if (!page || !copy_bytes(copy, (void *)(page + offset), size))
-			return 0;
-	}
-	return 1;
+	return copy_into(scratch->event, at, (void *)from, size, want);
 }
 
-/* Data outside the linear part: page fragments first, then the buffers of the fragment list. */
-static __noinline int copy_paged(struct copy *copy, struct skb_shared_info *shared)
+/* Copies the bytes of the page fragment that is described at `element`. */
+__noinline int copy_fragment(u32 slot, u32 at, u64 element, u32 want)
 {
-	struct sk_buff *listed = NULL;
+	struct scratch *scratch = bpf_map_lookup_elem(&scratch_memory, &slot);
+	u32 offset, size;
+	u64 page;
 
-	if (!copy || !copy_fragments(copy, shared) || bpf_core_read(&listed, sizeof(listed), &shared->frag_list))
+	if (!scratch || at > EVENT_FIXED_SIZE - PACKET_HEADERS)
 		return 0;
-	for (int i = 0; i < MAX_LISTED; i++) {
-		unsigned char *data;
-		u32 linear;
+	if (bpf_core_type_exists(struct skb_frag)) {
+		struct skb_frag *fragment = (void *)element;
 
-		if (!listed || copy->done >= copy->want)
-			break;
-		data = BPF_CORE_READ(listed, data);
-		linear = BPF_CORE_READ(listed, len) - BPF_CORE_READ(listed, data_len);
-		if (!copy_bytes(copy, data, linear))
+		page = BPF_CORE_READ(fragment, netmem);
+		offset = BPF_CORE_READ(fragment, offset);
+		size = BPF_CORE_READ(fragment, len);
+	} else {
+		struct bio_vec *fragment = (void *)element;
+
+		page = (u64)BPF_CORE_READ(fragment, bv_page);
+		offset = BPF_CORE_READ(fragment, bv_offset);
+		size = BPF_CORE_READ(fragment, bv_len);
+	}
+	page = page_address(page);
+	return page && copy_into(scratch->event, at, (void *)(page + offset), size, want);
+}
+
+/* Data outside the linear part: page fragments first, then the buffers of the fragment list, each with fragments of its own. */
+static __noinline int copy_paged(struct hit *hit, u32 at, struct skb_shared_info *shared, u32 want)
+{
+	u64 fragment = (u64)&shared->frags, end = fragment + BPF_CORE_READ(shared, nr_frags) * FRAGMENT_SIZE;
+	struct sk_buff *listed = BPF_CORE_READ(shared, frag_list);
+
+	for (int piece = 0; piece < MAX_PIECES; piece++) {
+		if (fragment != end) {
+			if (!copy_fragment(hit->slot, at, fragment, want))
+				return 0;
+			fragment += FRAGMENT_SIZE;
+		} else if (listed) {
+			u32 linear = BPF_CORE_READ(listed, len) - BPF_CORE_READ(listed, data_len);
+
+			if (!copy_buffer(hit->slot, at, (u64)BPF_CORE_READ(listed, data), linear, want))
+				return 0;
+			shared = (void *)(BPF_CORE_READ(listed, head) + BPF_CORE_READ(listed, end));
+			fragment = (u64)&shared->frags;
+			end = fragment + BPF_CORE_READ(shared, nr_frags) * FRAGMENT_SIZE;
+			listed = BPF_CORE_READ(listed, next);
+		} else {
 			return 0;
-		if (!copy_fragments(copy, (void *)(BPF_CORE_READ(listed, head) + BPF_CORE_READ(listed, end))))
-			return 0;
-		listed = BPF_CORE_READ(listed, next);
+		}
 	}
 	return 0;
 }
@@ -143,9 +155,9 @@ static __always_inline u32 ethernet_header(const struct sk_buff *skb, u32 data)
 
 static __always_inline void append_packet(struct hit *hit, const struct sk_buff *skb)
 {
-	u32 data = skb->data - skb->head, tail = skb->tail, start, linear;
+	u32 data = skb->data - skb->head, tail = skb->tail, at = hit->length, start, want, done;
+	struct section_header *section;
 	struct skb_packet_event *event;
-	struct copy copy = {};
 	u16 ethertype = 0;
 
 	start = ethernet_header(skb, data);
@@ -156,40 +168,42 @@ static __always_inline void append_packet(struct hit *hit, const struct sk_buff 
 		if (!start || start == HEADER_UNSET || start >= tail)
 			return;
 	}
-
-	/* What follows this section may use the rest: the memory is larger than EVENT_FIXED_SIZE by `snaplen`. */
-	if (hit->length > EVENT_FIXED_SIZE - sizeof(struct section_header) - sizeof(*event)) {
+	/* What follows this section may use the rest: the memory is larger than EVENT_FIXED_SIZE by what packets take. */
+	if (at > EVENT_FIXED_SIZE - PACKET_HEADERS) {
 		incomplete(hit);
 		return;
 	}
-	event = append(hit, COLLECTOR_SKB, SKB_PACKET, sizeof(*event));
-	if (!event)
-		return;
-	event->length = skb->len + data - start;
+	section = (void *)(hit->event + at);
+	section->collector = COLLECTOR_SKB;
+	section->kind = SKB_PACKET;
+	section->padding = 0;
+	section->size = 0;
+	event = (void *)(section + 1);
+	event->length = want = skb->len + data - start;
 	event->padding = 0;
-	copy.to = (void *)(event + 1);
-	copy.want = event->length;
-	if (copy.want > snaplen)
-		copy.want = snaplen;
-	linear = tail - start;
-	if (!copy_bytes(&copy, skb->head + start, linear)) {
-		take_back(hit, sizeof(*event));
+	if (want > snaplen)
+		want = snaplen;
+	if (!copy_into(hit->event, at, skb->head + start, tail - start, want)) {
+		incomplete(hit);
 		return;
 	}
-	if (copy.done < copy.want && skb->data_len) {
-		copy_paged(&copy, (void *)(skb->head + skb->end));
-		if (copy.done < copy.want)
+	if (skb->data_len && section->size < want) {
+		copy_paged(hit, at, (void *)(skb->head + skb->end), want);
+		if (section->size < want)
 			incomplete(hit);
 	}
 	if (start == skb->network_header && !ethertype) {
 		/* The protocol is set a little later than the header. */
-		u8 version = *copy.to >> 4;
+		u8 version = *(u8 *)(event + 1) >> 4;
 
 		ethertype = version == 4 ? bpf_htons(ETH_P_IP) : version == 6 ? bpf_htons(ETH_P_IPV6) : 0;
 	}
 	event->ethertype = ethertype;
-	((struct section_header *)event - 1)->size += copy.done;
-	hit->length += copy.done;
+	done = section->size;
+	if (done > snaplen)
+		return;
+	section->size = sizeof(*event) + done;
+	hit->length = at + PACKET_HEADERS + done;
 }
 
 static __always_inline void append_vlan(struct hit *hit, const struct sk_buff *skb)

@@ -9,7 +9,7 @@ struct skb_tracking_event {
 	__u64 orig_head;
 	/* When that was: CLOCK_MONOTONIC, ns. */
 	__u64 timestamp;
-	/* Address of the sk_buff at this hit, 0: freed by now. */
+	/* Address of the sk_buff; at the return of a function, as it was at the entry. */
 	__u64 skb;
 	/* Hits of this packet before this one. */
 	__u64 sequence;

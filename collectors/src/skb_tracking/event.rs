@@ -15,7 +15,7 @@ pub(super) struct SkbTrackingSection {
     pub(super) orig_head: u64,
     /// When it was first seen, in ns of CLOCK_MONOTONIC.
     pub(super) timestamp: u64,
-    /// Address of the packet's `sk_buff` at this event; 0 when it had been freed by then.
+    /// Address of the packet's `sk_buff`; at the return of a function, as it was at the entry.
     pub(super) skb: u64,
     /// Number of the event among all of this packet, from 0; where one is missing, it was lost.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -27,7 +27,6 @@ impl Section for SkbTrackingSection {
     const PLACE: Place = Place::Header;
 
     fn write_text(&self, out: &mut dyn fmt::Write, _options: &TextOptions) -> fmt::Result {
-        write!(out, "#{:x}{:x}", self.timestamp, self.orig_head)?;
-        if self.skb == 0 { out.write_str(" (skb freed)") } else { write!(out, " (skb {:x})", self.skb) }
+        write!(out, "#{:x}{:x} (skb {:x})", self.timestamp, self.orig_head, self.skb)
     }
 }

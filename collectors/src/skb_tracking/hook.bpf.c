@@ -14,7 +14,7 @@ HOOK(skb_tracking)
 		return 0;
 	event->orig_head = hit->first_head;
 	event->timestamp = hit->first_seen;
-	event->skb = (u64)hit->packet;
+	event->skb = hit->address;
 	event->sequence = hit->sequence;
 	return 0;
 }

@@ -142,10 +142,15 @@ impl Symbols {
             .collect()
     }
 
-    /// What is at an address. Nothing when it lies before the first symbol.
+    /// What is at an address. Nothing when it is too far behind a symbol to belong to it, as generated code is.
     pub fn locate(&self, address: u64) -> Option<Location<'_>> {
+        /// No function of a kernel is larger, bytes.
+        const LARGEST: u64 = 1 << 20;
         let index = self.entries.partition_point(|entry| entry.address <= address).checked_sub(1)?;
         let entry = self.entries[index];
+        if address - entry.address >= LARGEST {
+            return None;
+        }
         // Of several names for one place, a function's is the one to show.
         let index = (0..=index)
             .rev()
@@ -182,6 +187,7 @@ ffffffffc0000000 t ovs_dp_upcall\t[openvswitch]
         assert_eq!(symbols.locate(0xffff_ffff_8100_007f).unwrap().to_string(), "ip_rcv+0x1f");
         assert_eq!(symbols.locate(0xffff_ffff_c000_0004).unwrap().to_string(), "ovs_dp_upcall+0x4 [openvswitch]");
         assert_eq!(symbols.locate(1), None);
+        assert_eq!(symbols.locate(0xffff_ffff_d000_0000), None, "code that BPF's compiler made");
     }
 
     #[test]

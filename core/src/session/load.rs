@@ -2,6 +2,7 @@
 //! Loading: constants and sizes are filled in, programs that are not needed stay out, and the verifier has its say.
 
 use std::ffi::{CString, OsStr};
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -35,11 +36,17 @@ impl Plan<'_> {
     fn has(&self, probe_type: ProbeType) -> bool {
         self.probes.iter().any(|probe| probe.probe_type == probe_type)
     }
+}
 
-    /// Return probes check with the help of tracking that their packet still is the one of the entry.
-    fn tracks(&self) -> bool {
-        self.tracking || self.has(ProbeType::Kretprobe)
-    }
+/// What a loaded program costs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgramReport {
+    /// Its name in the object.
+    pub name: String,
+    /// Instructions after the verifier's rewriting, hooks included.
+    pub instructions: u32,
+    /// Instructions that the verifier went through, on all paths; the kernel's limit is a million. 0: not told (5.10).
+    pub verified: u32,
 }
 
 /// A loaded object, not yet attached to anything.
@@ -68,7 +75,8 @@ pub(super) fn tracepoint_program(probe: &Probe) -> String {
         PacketPlace::Nowhere => None,
         PacketPlace::Argument(argument) | PacketPlace::Behind { argument, .. } => Some(argument),
     };
-    let last = [packet, probe.device_argument, probe.namespace_argument].into_iter().flatten().max();
+    // What a packet says about its device and namespace makes the other arguments needless.
+    let last = packet.or_else(|| probe.device_argument.max(probe.namespace_argument));
     format!("raw_tracepoint_{}", last.map_or(0, |last| last + 1))
 }
 
@@ -137,6 +145,7 @@ fn is_noise(line: &str) -> bool {
 }
 
 fn attempt(kernel: &Kernel, plan: &Plan<'_>, without: Option<usize>) -> Result<Loaded, Refusal> {
+let t0=std::time::Instant::now(); macro_rules! t {($x:expr)=>{eprintln!("  L {} {:?}", $x, t0.elapsed());}}
     let hooks = plan.collectors.iter().enumerate().filter(|(index, _)| Some(*index) != without).map(|(_, entry)| entry);
     let atomics = if plan.features.fetch_atomics { objects::ATOMIC_FETCH } else { objects::ATOMIC_PLAIN };
     let mut parts = vec![objects::ENGINE, objects::TRACKING, atomics, plan.dispatcher];
@@ -152,13 +161,13 @@ fn attempt(kernel: &Kernel, plan: &Plan<'_>, without: Option<usize>) -> Result<L
     parts.extend(hooks.clone().map(|(collector, _)| collector.hook.object));
     let linked = super::link::link(&parts)?;
 
-    let mut open = ObjectBuilder::default().name("tracer")?.open_memory(&linked)?;
-    let variables = variables(&open)?;
+t!("linked");    let mut open = ObjectBuilder::default().name("tracer")?.open_memory(&linked)?;
+t!("opened");    let variables = variables(&open)?;
     let event_bytes: u32 = hooks.clone().map(|(_, needs)| needs.event_bytes).sum();
     let event_size = (wire::EVENT_FIXED_SIZE + event_bytes).next_multiple_of(8);
     let mut constants: Vec<(&str, Vec<u8>)> = vec![
         ("has_cookies", vec![u8::from(plan.features.cookies)]),
-        ("tracking_enabled", vec![u8::from(plan.tracks())]),
+        ("tracking_enabled", vec![u8::from(plan.tracking)]),
         ("table_size", u64::from(plan.table_size).to_ne_bytes().to_vec()),
         ("event_size", event_size.to_ne_bytes().to_vec()),
         ("wake_level", u64::from(plan.ring_size / 4).to_ne_bytes().to_vec()),
@@ -171,8 +180,8 @@ fn attempt(kernel: &Kernel, plan: &Plan<'_>, without: Option<usize>) -> Result<L
     set_sizes(&mut open, plan, event_size)?;
     let tracking_programs = choose_programs(kernel, &mut open, plan)?;
 
-    let object = open.load().map_err(|error| Refusal::Libbpf { error, log: messages::take() })?;
-    configure_probes(&object, plan, without)?;
+t!("prepared");    let object = open.load().map_err(|error| Refusal::Libbpf { error, log: messages::take() })?;
+t!("loaded");    configure_probes(&object, plan, without)?;
     Ok(Loaded { object, variables, tracking_programs })
 }
 
@@ -239,8 +248,8 @@ fn set_sizes(open: &mut OpenObject, plan: &Plan<'_>, event_size: u32) -> Result<
                 map.set_max_entries(cpus * wire::SCRATCH_SLOTS)?;
                 map.set_value_size(8 + wire::SKB_COPY_SIZE + event_size)?;
             }
-            Some("packets") => map.set_max_entries(if plan.tracks() { plan.table_size } else { 1 })?,
-            Some("buffers") => map.set_max_entries(if plan.tracks() { plan.table_size * 2 } else { 1 })?,
+            Some("packets") => map.set_max_entries(if plan.tracking { plan.table_size } else { 1 })?,
+            Some("buffers") => map.set_max_entries(if plan.tracking { plan.table_size * 2 } else { 1 })?,
             _ => {}
         }
     }
@@ -256,7 +265,7 @@ fn choose_programs(kernel: &Kernel, open: &mut OpenObject, plan: &Plan<'_>) -> R
         .map(tracepoint_program)
         .collect();
     let mut tracking = Vec::new();
-    if plan.tracks() {
+    if plan.tracking {
         let types = Types::new(kernel.vmlinux()?, None);
         let known = types.functions(|name| TRACKING_PROGRAMS.iter().any(|(_, function)| *function == name));
         let exists = |function: &str| known.iter().any(|(name, _)| *name == function);
@@ -274,7 +283,7 @@ fn choose_programs(kernel: &Kernel, open: &mut OpenObject, plan: &Plan<'_>) -> R
     for mut program in open.progs_mut() {
         let name = program.name().to_string_lossy().into_owned();
         let needed = match &*name {
-            "kprobe_single" => plan.has(ProbeType::Kprobe),
+            "kprobe_single" => plan.has(ProbeType::Kprobe) && !plan.features.kprobe_multi,
             "kprobe_multi" => plan.has(ProbeType::Kprobe) && plan.features.kprobe_multi,
             "kretprobe_entry" | "kretprobe_single" => plan.has(ProbeType::Kretprobe) && !plan.features.kprobe_session,
             "kretprobe_session" => plan.has(ProbeType::Kretprobe) && plan.features.kprobe_session,
@@ -309,13 +318,14 @@ fn configure_probes(object: &Object, plan: &Plan<'_>, without: Option<usize>) ->
         if probe.packet_may_be_gone {
             flags |= wire::PROBE_PACKET_MAY_BE_GONE;
         }
+        let beside = |argument: Option<u8>| argument.filter(|_| probe.packet == PacketPlace::Nowhere).unwrap_or(none);
         let config = wire::probe_config {
             collectors,
             flags: flags as u16,
             packet_offset,
             packet_argument,
-            device_argument: probe.device_argument.unwrap_or(none),
-            namespace_argument: probe.namespace_argument.unwrap_or(none),
+            device_argument: beside(probe.device_argument),
+            namespace_argument: beside(probe.namespace_argument),
             ..Default::default()
         };
         // SAFETY: the struct has explicit padding only, so all of its bytes are initialised.
@@ -326,6 +336,24 @@ fn configure_probes(object: &Object, plan: &Plan<'_>, without: Option<usize>) ->
 }
 
 impl Loaded {
+    /// Size and cost of each program that was loaded.
+    pub(super) fn programs(&self) -> Vec<ProgramReport> {
+        let loaded = self.object.progs_mut().filter(|program| program.autoload());
+        loaded
+            .map(|program| {
+                let mut info = libbpf_sys::bpf_prog_info::default();
+                let mut size = size_of_val(&info) as u32;
+                // SAFETY: the kernel writes at most `size` bytes into `info`. When it refuses, all stays 0.
+                unsafe { libbpf_sys::bpf_prog_get_info_by_fd(program.as_fd().as_raw_fd(), &raw mut info, &raw mut size) };
+                ProgramReport {
+                    name: program.name().to_string_lossy().into_owned(),
+                    instructions: info.xlated_prog_len / 8,
+                    verified: info.verified_insns,
+                }
+            })
+            .collect()
+    }
+
     /// A handle on a map that outlives the borrow of the object.
     pub(super) fn map(&self, name: &str) -> Result<MapHandle, Error> {
         let map = self

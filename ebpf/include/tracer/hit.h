@@ -23,10 +23,31 @@
 /* Size of the memory an event is built in: EVENT_FIXED_SIZE and what the collectors asked for beyond. Set by the loader. */
 extern const volatile u32 event_size;
 
+/* Where events are built: SCRATCH_SLOTS for each CPU. The loader makes `event` as large as the session needs it. */
+struct scratch {
+	u64 busy;
+	u8 skb[SKB_COPY_SIZE];
+	u8 event[EVENT_FIXED_SIZE];
+};
+
+struct scratch_map {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SCRATCH_SLOTS);
+	__uint(key_size, sizeof(u32));
+	__uint(value_size, sizeof(struct scratch));
+};
+
+extern struct scratch_map scratch_memory SEC(".maps");
+
 struct hit {
 	const struct probe_config *probe;
-	/* Where the packet is in the kernel, NULL when the hit has none. */
+	/*
+	 * Where the packet is in the kernel. NULL when the hit has none, and at returns: the call may have freed it, and there is
+	 * no way to tell (its buffer can live on in a clone, while the `sk_buff` is already somebody else's).
+	 */
 	struct sk_buff *packet;
+	/* The address of the packet's `sk_buff`, at returns as it was at the entry. Not to be followed. */
+	u64 address;
 	/*
 	 * A copy of the packet's `sk_buff` to read members from directly, NULL when there is no packet or it could not be
 	 * read. Pointers in it point into the kernel: follow them with BPF_CORE_READ_INTO or bpf_probe_read_kernel.
@@ -46,13 +67,14 @@ struct hit {
 	u64 sequence;
 	/* CLOCK_MONOTONIC, ns */
 	u64 timestamp;
-	/* The event being built: `event_size` bytes. */
+	/* The event being built: `event_size` bytes, in this slot of `scratch_memory`. */
 	u8 *event;
+	u32 slot;
 	u32 length;
 	u32 incomplete;
 	/* Index of the probe. */
 	u32 index;
-	/* A call has returned; its packet may have been freed since the entry. */
+	/* A call has returned. */
 	bool is_return;
 	/* What the program was started with, for bpf_get_stack. */
 	void *context;
