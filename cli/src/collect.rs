@@ -102,7 +102,8 @@ fn selected(args: &CollectArgs) -> anyhow::Result<Vec<(&'static collector::Colle
 fn startup(kernel: &Kernel) -> StartupSection<'static> {
     let release = kernel.release();
     // The offset between the two clocks, as exact as two readings one after the other allow.
-    let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_nanos() as i128;
+    let wall =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_nanos() as i128;
     let offset = wall - i128::from(tracer_core::session::now());
     let second = 1_000_000_000;
     StartupSection {

@@ -102,7 +102,6 @@ impl<'k> Session<'k> {
     /// # Errors
     /// When a collector or a probe that the user named can't be had, or nothing can be loaded at all.
     pub fn open(kernel: &'k Kernel, options: Options<'_>) -> Result<Self, Error> {
- let t0=Instant::now(); macro_rules! t {($x:expr)=>{eprintln!("T {} {:?}", $x, t0.elapsed());}}
         messages::keep();
         let features = Features::probe().map_err(|error| {
             if error.raw_os_error() == Some(libc::EPERM) {
@@ -137,7 +136,7 @@ impl<'k> Session<'k> {
         let (probes, loaded, dropped, plan) = std::thread::scope(|scope| {
             // The largest single piece of work at start: it runs beside the others.
             let symbols = scope.spawn(|| wants_symbols.then(|| kernel.symbols().err()).flatten());
-t!("start");            let resolution = resolve(kernel, &specs)?;t!("resolved");
+            let resolution = resolve(kernel, &specs)?;
             warnings.extend(resolution.warnings);
             if resolution.probes.is_empty() {
                 return Err(Error::new(ErrorKind::KernelLacks, "none of the probes exists on this kernel"));
@@ -152,13 +151,13 @@ t!("start");            let resolution = resolve(kernel, &specs)?;t!("resolved")
                 tracking,
             };
             let (loaded, dropped) = load::load(kernel, &mut plan)?;
-t!("loaded");            let collectors = plan.collectors;
+            let collectors = plan.collectors;
             if let Ok(Some(error)) = symbols.join() {
                 warnings.push(error.to_string());
             }
             Ok((resolution.probes, loaded, dropped, collectors))
         })?;
-t!("symbols joined");        for (collector, reason) in dropped {
+        for (collector, reason) in dropped {
             warnings.push(format!("collector `{}` is off: this kernel refuses its hook: {reason}", collector.name));
             decoders.retain(|(other, _)| other.name != collector.name);
         }
@@ -167,12 +166,12 @@ t!("symbols joined");        for (collector, reason) in dropped {
             loaded.set_u64(variable, address.unwrap_or(0))?;
         }
         let (attachments, table) = attach::attach(kernel, &loaded, features, &probes)?;
-t!("attached");        if table.outcomes.iter().all(Result::is_err) {
+        if table.outcomes.iter().all(Result::is_err) {
             let reason = table.outcomes.iter().find_map(|outcome| outcome.as_ref().err());
             let reason = reason.map_or_else(String::new, |error| format!(": {error}"));
             return Err(Error::new(ErrorKind::KernelLacks, format!("none of the probes could be attached{reason}")));
         }
-for p in loaded.programs() { eprintln!("{p:?}"); }        let counters = LossCounters::new(&loaded, &attachments, &probes)?;
+        let counters = LossCounters::new(&loaded, &attachments, &probes)?;
         Ok(Self { kernel, probes, decoders, table, warnings, counters, attachments, loaded })
     }
 

@@ -17,6 +17,9 @@ const volatile u64 wake_level = 1 << 20;
 /* Least time between two wake-ups, ns: one costs more than the rest of a hit. */
 #define WAKE_INTERVAL 1000000
 
+/* Only every so many events it is asked how full the ring is. */
+#define WAKE_CHECK 16
+
 /* When the reader was last woken. Two CPUs that meet here wake it twice. */
 static volatile u64 woken;
 
@@ -105,22 +108,40 @@ INTERNAL int find_packet(struct hit *hit, u64 argument)
 	return 0;
 }
 
-/* Finds out who the packet is, beginning to track it if need be. */
-static __always_inline void recognise(struct hit *hit)
+/* Finds out who the packet in this buffer is, beginning to track it if need be. */
+static __always_inline void recognise(struct hit *hit, u64 head)
 {
-	struct sk_buff *packet = hit->packet;
-	u64 head = 0;
+	hit->number = tracked_number(head);
+	if (!hit->number && hit->probe && !(hit->probe->flags & PROBE_PACKET_MAY_BE_GONE))
+		hit->number = begin_tracking(head, hit->timestamp);
+}
 
-	if (!packet || !tracking_enabled)
-		return;
-	if (bpf_core_read(&head, sizeof(head), &packet->head) || !head) {
+/* Reads what there is to know of the packet, in one go, and finds out who it is. */
+static __always_inline void read_packet(struct hit *hit, struct scratch *scratch)
+{
+	struct sk_buff *packet = hit->packet, *copy = (void *)scratch->skb;
+	u32 size = bpf_core_type_size(struct sk_buff);
+
+	if (size > SKB_COPY_SIZE)
+		size = SKB_COPY_SIZE;
+	if (bpf_probe_read_kernel(copy, size, packet)) {
 		incomplete(hit);
 		hit->packet = NULL;
 		return;
 	}
-	hit->number = tracked_number(head);
-	if (!hit->number && hit->probe && !(hit->probe->flags & PROBE_PACKET_MAY_BE_GONE))
-		hit->number = begin_tracking(head, hit->timestamp);
+	hit->skb = copy;
+	if (tracking_enabled && copy->head)
+		recognise(hit, (u64)copy->head);
+}
+
+/* The same without memory to read into: only who the packet is. */
+static __always_inline void read_head(struct hit *hit)
+{
+	struct sk_buff *packet = hit->packet;
+	u64 head = 0;
+
+	if (packet && tracking_enabled && !bpf_core_read(&head, sizeof(head), &packet->head) && head)
+		recognise(hit, head);
 }
 
 static __always_inline struct scratch *claim_scratch(struct hit *hit)
@@ -156,13 +177,14 @@ static __always_inline void append_stack(struct hit *hit)
 	hit->length -= room - size;
 }
 
-static __always_inline void send(struct hit *hit, u32 length)
+static __always_inline void send(struct hit *hit, struct scratch *scratch)
 {
 	u64 flags = BPF_RB_NO_WAKEUP;
+	u32 length = hit->length;
 
 	if (length > event_size)
 		return;
-	if (hit->timestamp - woken > WAKE_INTERVAL && bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= wake_level) {
+	if (!(++scratch->built % WAKE_CHECK) && hit->timestamp - woken > WAKE_INTERVAL && bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= wake_level) {
 		woken = hit->timestamp;
 		flags = BPF_RB_FORCE_WAKEUP;
 	}
@@ -178,15 +200,16 @@ INTERNAL int process(struct hit *hit)
 
 	if (!hit->probe)
 		return 0;
+	scratch = claim_scratch(hit);
 	hit->address = (u64)hit->packet;
 	if (hit->is_return)
 		hit->packet = NULL;
-	else
-		recognise(hit);
+	else if (!scratch)
+		read_head(hit);
+	else if (hit->packet)
+		read_packet(hit, scratch);
 	if (hit->number && !identify(hit, hit->number))
 		hit->number = 0;
-
-	scratch = claim_scratch(hit);
 	if (!scratch) {
 		count_loss(hit->index, LOSS_NO_SCRATCH);
 		return 0;
@@ -202,16 +225,6 @@ INTERNAL int process(struct hit *hit)
 	header->cpu = bpf_get_smp_processor_id();
 	hit->length = sizeof(*header);
 
-	if (hit->packet) {
-		u32 size = bpf_core_type_size(struct sk_buff);
-
-		if (size > SKB_COPY_SIZE)
-			size = SKB_COPY_SIZE;
-		if (bpf_probe_read_kernel(scratch->skb, size, hit->packet))
-			incomplete(hit);
-		else
-			hit->skb = (void *)scratch->skb;
-	}
 	call_hooks(hit);
 	if (hit->probe->flags & PROBE_STACK)
 		append_stack(hit);
@@ -219,7 +232,7 @@ INTERNAL int process(struct hit *hit)
 	header->incomplete = hit->incomplete > 0xffff ? 0xffff : hit->incomplete;
 	if (hit->incomplete)
 		count_loss(hit->index, LOSS_INCOMPLETE);
-	send(hit, hit->length);
+	send(hit, scratch);
 	scratch->busy = 0;
 	return 0;
 }
@@ -229,7 +242,7 @@ INTERNAL int remember_call(struct hit *hit, u64 key)
 	struct call call = { .index = hit->index };
 	struct sk_buff *packet;
 
-	recognise(hit);
+	read_head(hit);
 	packet = hit->packet;
 	call.packet = packet;
 	call.number = hit->number;

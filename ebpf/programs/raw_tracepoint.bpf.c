@@ -41,9 +41,12 @@ static __always_inline int tracepoint(struct bpf_raw_tracepoint_args *context, c
 		return 0;
 	hit.timestamp = bpf_ktime_get_ns();
 	hit.context = context;
-	find_packet(&hit, pick(arguments, hit.probe->packet_argument));
-	hit.device_argument = (void *)pick(arguments, hit.probe->device_argument);
-	hit.namespace_argument = (void *)pick(arguments, hit.probe->namespace_argument);
+	if (hit.probe->packet_argument != NO_ARGUMENT) {
+		find_packet(&hit, pick(arguments, hit.probe->packet_argument));
+	} else {
+		hit.device_argument = (void *)pick(arguments, hit.probe->device_argument);
+		hit.namespace_argument = (void *)pick(arguments, hit.probe->namespace_argument);
+	}
 	return process(&hit);
 }
 

@@ -76,9 +76,12 @@ impl CollectArgs {
     pub(super) fn collectors(&self) -> Vec<Choice<'_>> {
         let choice = |name: &'_ str| name == "auto";
         let mut choices: Vec<Choice<'_>> = Vec::new();
-        choices.extend(self.collectors.iter().map(|name| if choice(name) { Choice::Auto } else { Choice::Named(name) }));
+        choices
+            .extend(self.collectors.iter().map(|name| if choice(name) { Choice::Auto } else { Choice::Named(name) }));
         choices.extend(
-            self.profile_collectors.iter().map(|name| if choice(name) { Choice::Auto } else { Choice::Suggested(name) }),
+            self.profile_collectors
+                .iter()
+                .map(|name| if choice(name) { Choice::Auto } else { Choice::Suggested(name) }),
         );
         if choices.is_empty() {
             choices.push(Choice::Auto);

@@ -70,7 +70,9 @@ pub(super) fn print(session: &Session<'_>, summary: &Summary) {
         }
     }
     if let Some(error) = &summary.first_unreadable {
-        report::warning(format_args!("records could not be read, the first because {error}; please report this defect"));
+        report::warning(format_args!(
+            "records could not be read, the first because {error}; please report this defect"
+        ));
     }
     let has_kprobes = session.attach_table().outcomes.iter().flatten().any(|means| means.name() != "raw_tracepoint");
     if has_kprobes && !summary.kernel_counts_misses {

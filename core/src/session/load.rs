@@ -11,12 +11,12 @@ use libbpf_rs::btf::{Btf, BtfType};
 use libbpf_rs::{AsRawLibbpf as _, MapCore as _, MapFlags, MapHandle, Object, ObjectBuilder, OpenObject};
 use tracer_ebpf::{objects, wire};
 
+use super::messages;
 use crate::collector::{Collector, Needs};
 use crate::error::{Error, ErrorKind};
 use crate::kernel::Kernel;
 use crate::kernel::btf::Types;
 use crate::kernel::features::Features;
-use super::messages;
 use crate::probe::{PacketPlace, Probe, ProbeType};
 
 /// What is to be loaded.
@@ -145,7 +145,6 @@ fn is_noise(line: &str) -> bool {
 }
 
 fn attempt(kernel: &Kernel, plan: &Plan<'_>, without: Option<usize>) -> Result<Loaded, Refusal> {
-let t0=std::time::Instant::now(); macro_rules! t {($x:expr)=>{eprintln!("  L {} {:?}", $x, t0.elapsed());}}
     let hooks = plan.collectors.iter().enumerate().filter(|(index, _)| Some(*index) != without).map(|(_, entry)| entry);
     let atomics = if plan.features.fetch_atomics { objects::ATOMIC_FETCH } else { objects::ATOMIC_PLAIN };
     let mut parts = vec![objects::ENGINE, objects::TRACKING, atomics, plan.dispatcher];
@@ -161,8 +160,8 @@ let t0=std::time::Instant::now(); macro_rules! t {($x:expr)=>{eprintln!("  L {} 
     parts.extend(hooks.clone().map(|(collector, _)| collector.hook.object));
     let linked = super::link::link(&parts)?;
 
-t!("linked");    let mut open = ObjectBuilder::default().name("tracer")?.open_memory(&linked)?;
-t!("opened");    let variables = variables(&open)?;
+    let mut open = ObjectBuilder::default().name("tracer")?.open_memory(&linked)?;
+    let variables = variables(&open)?;
     let event_bytes: u32 = hooks.clone().map(|(_, needs)| needs.event_bytes).sum();
     let event_size = (wire::EVENT_FIXED_SIZE + event_bytes).next_multiple_of(8);
     let mut constants: Vec<(&str, Vec<u8>)> = vec![
@@ -180,8 +179,8 @@ t!("opened");    let variables = variables(&open)?;
     set_sizes(&mut open, plan, event_size)?;
     let tracking_programs = choose_programs(kernel, &mut open, plan)?;
 
-t!("prepared");    let object = open.load().map_err(|error| Refusal::Libbpf { error, log: messages::take() })?;
-t!("loaded");    configure_probes(&object, plan, without)?;
+    let object = open.load().map_err(|error| Refusal::Libbpf { error, log: messages::take() })?;
+    configure_probes(&object, plan, without)?;
     Ok(Loaded { object, variables, tracking_programs })
 }
 
@@ -246,7 +245,9 @@ fn set_sizes(open: &mut OpenObject, plan: &Plan<'_>, event_size: u32) -> Result<
             Some("probes" | "losses" | "probes_by_address") => map.set_max_entries(probes.max(1))?,
             Some("scratch_memory") => {
                 map.set_max_entries(cpus * wire::SCRATCH_SLOTS)?;
-                map.set_value_size(8 + wire::SKB_COPY_SIZE + event_size)?;
+                // `struct scratch` with a longer event.
+                let size = map.value_size() - wire::EVENT_FIXED_SIZE + event_size;
+                map.set_value_size(size)?;
             }
             Some("packets") => map.set_max_entries(if plan.tracking { plan.table_size } else { 1 })?,
             Some("buffers") => map.set_max_entries(if plan.tracking { plan.table_size * 2 } else { 1 })?,
@@ -344,7 +345,9 @@ impl Loaded {
                 let mut info = libbpf_sys::bpf_prog_info::default();
                 let mut size = size_of_val(&info) as u32;
                 // SAFETY: the kernel writes at most `size` bytes into `info`. When it refuses, all stays 0.
-                unsafe { libbpf_sys::bpf_prog_get_info_by_fd(program.as_fd().as_raw_fd(), &raw mut info, &raw mut size) };
+                unsafe {
+                    libbpf_sys::bpf_prog_get_info_by_fd(program.as_fd().as_raw_fd(), &raw mut info, &raw mut size)
+                };
                 ProgramReport {
                     name: program.name().to_string_lossy().into_owned(),
                     instructions: info.xlated_prog_len / 8,

@@ -16,6 +16,14 @@
 #define STACK_ARGUMENTS 0
 #endif
 
+/* Keeps the compiler from making one load of several, at an address that it computes: the verifier wants fixed offsets. */
+#define KEPT_APART(register)                                                   \
+	({                                                                     \
+		u64 value_ = register;                                         \
+		barrier_var(value_);                                           \
+		value_;                                                        \
+	})
+
 /* Argument `number` of the function that is being entered; only integers and pointers are counted, as BTF does. */
 static __always_inline u64 argument(struct pt_regs *regs, u8 number)
 {
@@ -23,22 +31,22 @@ static __always_inline u64 argument(struct pt_regs *regs, u8 number)
 
 	switch (number) {
 	case 0:
-		return PT_REGS_PARM1(regs);
+		return KEPT_APART(PT_REGS_PARM1(regs));
 	case 1:
-		return PT_REGS_PARM2(regs);
+		return KEPT_APART(PT_REGS_PARM2(regs));
 	case 2:
-		return PT_REGS_PARM3(regs);
+		return KEPT_APART(PT_REGS_PARM3(regs));
 	case 3:
-		return PT_REGS_PARM4(regs);
+		return KEPT_APART(PT_REGS_PARM4(regs));
 	case 4:
-		return PT_REGS_PARM5(regs);
+		return KEPT_APART(PT_REGS_PARM5(regs));
 	case 5:
-		return PT_REGS_PARM6(regs);
+		return KEPT_APART(PT_REGS_PARM6(regs));
 #if REGISTER_ARGUMENTS == 8
 	case 6:
-		return PT_REGS_PARM7(regs);
+		return KEPT_APART(PT_REGS_PARM7(regs));
 	case 7:
-		return PT_REGS_PARM8(regs);
+		return KEPT_APART(PT_REGS_PARM8(regs));
 #endif
 	case NO_ARGUMENT:
 		return 0;
@@ -58,9 +66,12 @@ static __always_inline int at_entry(struct hit *hit, struct pt_regs *regs)
 		return 0;
 	hit->timestamp = bpf_ktime_get_ns();
 	hit->context = regs;
-	find_packet(hit, argument(regs, hit->probe->packet_argument));
-	hit->device_argument = (void *)argument(regs, hit->probe->device_argument);
-	hit->namespace_argument = (void *)argument(regs, hit->probe->namespace_argument);
+	if (hit->probe->packet_argument != NO_ARGUMENT) {
+		find_packet(hit, argument(regs, hit->probe->packet_argument));
+	} else {
+		hit->device_argument = (void *)argument(regs, hit->probe->device_argument);
+		hit->namespace_argument = (void *)argument(regs, hit->probe->namespace_argument);
+	}
 	return 1;
 }
 

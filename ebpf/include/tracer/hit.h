@@ -26,6 +26,8 @@ extern const volatile u32 event_size;
 /* Where events are built: SCRATCH_SLOTS for each CPU. The loader makes `event` as large as the session needs it. */
 struct scratch {
 	u64 busy;
+	/* Events that were built here. */
+	u64 built;
 	u8 skb[SKB_COPY_SIZE];
 	u8 event[EVENT_FIXED_SIZE];
 };
