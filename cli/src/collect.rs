@@ -19,7 +19,7 @@ use tracer_core::session::{Options, Session, is_lost_event};
 use crate::report;
 
 pub(crate) use arguments::{CollectArgs, augment};
-pub(crate) use profile::expand;
+pub(crate) use profile::{expand, refused};
 
 use arguments::Choice;
 use control::{Control, End};

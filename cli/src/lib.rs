@@ -65,7 +65,10 @@ fn run(arguments: Vec<OsString>) -> anyhow::Result<()> {
     let mut matches = command.clone().try_get_matches_from(&arguments)?;
     let mut parsed = CommandLine::from_arg_matches(&matches)?;
     if matches!(parsed.command, Command::Collect(_)) && !parsed.global.profile.is_empty() {
-        matches = command.try_get_matches_from(collect::expand(arguments, &parsed.global.profile)?)?;
+        let profiles = std::mem::take(&mut parsed.global.profile);
+        let expanded = collect::expand(arguments, &profiles)?;
+        // The user's own arguments were understood a moment ago.
+        matches = command.try_get_matches_from(expanded).map_err(|error| collect::refused(&error, &profiles))?;
         parsed = CommandLine::from_arg_matches(&matches)?;
     }
     match &parsed.command {

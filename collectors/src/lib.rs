@@ -2,6 +2,21 @@
 //! The collectors of `tracer`, one folder each. They register themselves; a program that wants them says
 //! `use tracer_collectors as _;`.
 
+/// Declares a module `wire` with the types of a collector's `event.h`.
+macro_rules! wire {
+    ($name:literal) => {
+        #[expect(
+            non_camel_case_types,
+            unreachable_pub,
+            clippy::allow_attributes,
+            reason = "generated; documented in event.h"
+        )]
+        mod wire {
+            include!(concat!(env!("OUT_DIR"), "/", $name, "_event.rs"));
+        }
+    };
+}
+
 mod dev;
 mod ns;
 mod skb;

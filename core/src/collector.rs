@@ -24,8 +24,11 @@ pub struct Collector {
     /// Options of `collect` that belong to it.
     pub arguments: fn() -> Vec<Arg>,
     /// Finds out whether it can run here, says what it needs, and returns what reads its records.
-    pub start: fn(&Kernel, &ArgMatches, &mut Needs) -> Result<Box<dyn Decode>, Error>,
+    pub start: Start,
 }
+
+/// Starts a collector: from the kernel, the values of its arguments, and what it asks of the session, to its decoder.
+pub type Start = fn(&Kernel, &ArgMatches, &mut Needs) -> Result<Box<dyn Decode>, Error>;
 
 impl fmt::Debug for Collector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

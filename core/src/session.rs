@@ -10,7 +10,7 @@
 //!                     disable ─▶ wait for programs ─▶ drain ring and queue ─▶ Summary
 //! ```
 //!
-//! Attachments go away when the session is dropped, after everything has been written.
+//! Attachments go away when the session is refused, after everything has been written.
 
 mod attach;
 mod link;
@@ -35,7 +35,7 @@ use crate::kernel::features::Features;
 use crate::probe::{Probe, ProbeSpec, ProbeType, resolve};
 
 use attach::Attachments;
-use load::{Loaded, Plan};
+use load::{Loaded, Plan, RefusedHook};
 use loss::LossCounters;
 use reader::Message;
 use record::Recorder;
@@ -133,7 +133,7 @@ impl<'k> Session<'k> {
             }
         }
 
-        let (probes, loaded, dropped, plan) = std::thread::scope(|scope| {
+        let (probes, loaded, refused, plan) = std::thread::scope(|scope| {
             // The largest single piece of work at start: it runs beside the others.
             let symbols = scope.spawn(|| wants_symbols.then(|| kernel.symbols().err()).flatten());
             let resolution = resolve(kernel, &specs)?;
@@ -150,14 +150,14 @@ impl<'k> Session<'k> {
                 table_size: options.table_size,
                 tracking,
             };
-            let (loaded, dropped) = load::load(kernel, &mut plan)?;
+            let (loaded, refused) = load::load(kernel, &mut plan)?;
             let collectors = plan.collectors;
             if let Ok(Some(error)) = symbols.join() {
                 warnings.push(error.to_string());
             }
-            Ok((resolution.probes, loaded, dropped, collectors))
+            Ok((resolution.probes, loaded, refused, collectors))
         })?;
-        for (collector, reason) in dropped {
+        if let Some(RefusedHook { collector, reason }) = refused {
             warnings.push(format!("collector `{}` is off: this kernel refuses its hook: {reason}", collector.name));
             decoders.retain(|(other, _)| other.name != collector.name);
         }

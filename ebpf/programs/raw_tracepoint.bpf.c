@@ -10,12 +10,7 @@
 /* The kernel gives raw tracepoint programs cookies (6.10). Where not, each tracepoint has a copy of the program. */
 const volatile bool has_tracepoint_cookies;
 
-/*
- * The index of the probe in a program that serves one tracepoint only: the loader writes it into the copy, in place of this
- * mark. Not `const volatile` data, because copies of a program share their data.
- */
-#define INDEX_MARK 0x74726163657249ULL
-
+/* Not `const volatile` data, because copies of a program share their data. */
 static __always_inline u64 own_index(void)
 {
 	u64 index;

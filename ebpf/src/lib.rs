@@ -9,12 +9,7 @@ pub mod objects {
 }
 
 /// The structs and constants of `include/tracer/wire.h`.
-#[expect(
-    missing_docs,
-    non_camel_case_types,
-    clippy::undocumented_unsafe_blocks,
-    reason = "generated; documented in the header"
-)]
+#[expect(missing_docs, non_camel_case_types, clippy::allow_attributes, reason = "generated; documented in the header")]
 pub mod wire {
     include!(concat!(env!("OUT_DIR"), "/wire.rs"));
 }

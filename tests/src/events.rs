@@ -165,6 +165,7 @@ pub fn flow(packet: &[u8]) -> Option<String> {
             Icmpv6Type::EchoReply(header) => echo("reply", header.seq),
             _ => None,
         },
+        _ => None,
     }
 }
 

@@ -184,6 +184,11 @@ impl Process {
         Ok(())
     }
 
+    /// Whether it goes on.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
     /// Waits for the program's end.
     ///
     /// # Errors

@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use crate::process::Process;
+
 /// Two namespaces joined by a veth pair `veth0`, with 10.0.0.1 and fd00::1 on the red side, 10.0.0.2 and fd00::2 on the blue
 /// one, and VLAN 100 on top (`vlan100`: 10.0.100.1 and 10.0.100.2). Neighbours know each other from the start, and nobody
 /// looks for routers or duplicate addresses: but for the IPv6 multicast reports of its first seconds, nothing is sent
@@ -155,6 +157,14 @@ impl Namespace {
         let output = self.run("ping", ["-n", "-q", "-f", "-c", &count, address])?;
         ensure!(output.contains(" 0% packet loss"), "packets were lost: {output}");
         Ok(())
+    }
+
+    /// Sends echo requests as fast as they are answered, until the result is dropped.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub fn flood(&self, address: &str) -> Result<Process> {
+        self.enter(|| Process::start(Command::new("ping").args(["-n", "-q", "-f", address])))
     }
 
     /// Writes a `/proc/sys/net` entry of this namespace.

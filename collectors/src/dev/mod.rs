@@ -10,10 +10,7 @@ use tracer_core::session::text;
 
 use event::DevSection;
 
-#[expect(non_camel_case_types, clippy::undocumented_unsafe_blocks, reason = "generated; documented in event.h")]
-mod wire {
-    include!(concat!(env!("OUT_DIR"), "/dev_event.rs"));
-}
+wire!("dev");
 
 // SAFETY: an array of bytes and integers, without padding.
 unsafe impl Wire for wire::dev_event {}
@@ -33,6 +30,9 @@ struct Decoder;
 
 impl Decode for Decoder {
     fn decode(&mut self, kind: u8, bytes: &[u8], event: &mut EventJson) -> Result<(), DecodeError> {
+        if u32::from(kind) != wire::DEV_DEVICE {
+            return Err(DecodeError::Kind(kind));
+        }
         let (device, _) = wire::dev_event::read(kind, bytes)?;
         let rx_ifindex = (device.rx_ifindex != 0).then_some(device.rx_ifindex);
         event.section(&DevSection {

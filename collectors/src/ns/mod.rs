@@ -13,10 +13,7 @@ use tracer_core::event::section::SectionDescriptor;
 use event::NsSection;
 use names::Names;
 
-#[expect(non_camel_case_types, clippy::undocumented_unsafe_blocks, reason = "generated; documented in event.h")]
-mod wire {
-    include!(concat!(env!("OUT_DIR"), "/ns_event.rs"));
-}
+wire!("ns");
 
 // SAFETY: integers, with explicit padding.
 unsafe impl Wire for wire::ns_event {}
@@ -38,6 +35,9 @@ struct Decoder {
 
 impl Decode for Decoder {
     fn decode(&mut self, kind: u8, bytes: &[u8], event: &mut EventJson) -> Result<(), DecodeError> {
+        if u32::from(kind) != wire::NS_NAMESPACE {
+            return Err(DecodeError::Kind(kind));
+        }
         let (namespace, _) = wire::ns_event::read(kind, bytes)?;
         let cookie = (namespace.cookie != 0).then_some(namespace.cookie);
         let name = self.names.get(namespace.inum).map(Cow::Borrowed);

@@ -12,10 +12,7 @@ use tracer_core::event::section::SectionDescriptor;
 
 use event::{Bytes, DataRef, Gso, Meta, PacketSection, SkbSection, VlanAccel};
 
-#[expect(non_camel_case_types, clippy::undocumented_unsafe_blocks, reason = "generated; documented in event.h")]
-mod wire {
-    include!(concat!(env!("OUT_DIR"), "/skb_event.rs"));
-}
+wire!("skb");
 
 /// Ethernet header: two addresses of 6 bytes and the type.
 const ETHERNET_HEADER: u32 = 14;

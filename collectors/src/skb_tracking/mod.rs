@@ -9,10 +9,7 @@ use tracer_core::event::section::SectionDescriptor;
 
 use event::SkbTrackingSection;
 
-#[expect(non_camel_case_types, clippy::undocumented_unsafe_blocks, reason = "generated; documented in event.h")]
-mod wire {
-    include!(concat!(env!("OUT_DIR"), "/skb_tracking_event.rs"));
-}
+wire!("skb_tracking");
 
 // SAFETY: integers, without padding.
 unsafe impl Wire for wire::skb_tracking_event {}
@@ -35,6 +32,9 @@ struct Decoder;
 
 impl Decode for Decoder {
     fn decode(&mut self, kind: u8, bytes: &[u8], event: &mut EventJson) -> Result<(), DecodeError> {
+        if u32::from(kind) != wire::SKB_TRACKING_IDENTITY {
+            return Err(DecodeError::Kind(kind));
+        }
         let (identity, _) = wire::skb_tracking_event::read(kind, bytes)?;
         event.section(&SkbTrackingSection {
             orig_head: identity.orig_head,

@@ -74,6 +74,8 @@ pub enum Target<'a> {
     Struct(&'a str),
     /// A pointer to a pointer to this struct.
     PointerToStruct(&'a str),
+    /// A struct or union by value. It can take any number of registers, or the stack: where later arguments are is not known.
+    Value,
     /// Anything else.
     Other,
 }
@@ -251,6 +253,7 @@ impl<'a> Types<'a> {
             match raw.kind {
                 KIND_PTR => pointers += 1,
                 KIND_TYPEDEF | KIND_VOLATILE | KIND_CONST | KIND_RESTRICT | KIND_TYPE_TAG => {}
+                KIND_STRUCT | KIND_UNION if pointers == 0 => return Target::Value,
                 KIND_STRUCT => {
                     let name = self.string(raw.name).unwrap_or_default();
                     return match pointers {

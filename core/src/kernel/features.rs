@@ -135,7 +135,6 @@ pub(crate) fn attach_tracepoint(program: &impl std::os::fd::AsFd, name: &CStr, c
         sz: size_of::<libbpf_sys::bpf_raw_tp_opts>() as _,
         tp_name: name.as_ptr(),
         cookie,
-        ..Default::default()
     };
     // SAFETY: the options live until the call returns.
     let fd = unsafe { libbpf_sys::bpf_raw_tracepoint_open_opts(program.as_fd().as_raw_fd(), &raw mut options) };

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! From what was asked for to places in the running kernel, with the positions of their arguments.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::error::{Error, ErrorKind};
 use crate::kernel::Kernel;
-use crate::kernel::btf::{Prototype, Target};
+use crate::kernel::btf::{Argument, Prototype, Target, Types};
 
 use super::{Origin, PacketPlace, Probe, ProbeSpec, ProbeType, matches};
 
@@ -74,6 +74,27 @@ struct Prototypes<'a> {
     tracepoints: BTreeMap<&'a str, (Option<&'a str>, Prototype<'a>)>,
 }
 
+/// Names and patterns to look for: tens of thousands of names are held against it.
+struct NameSet<'a> {
+    names: HashSet<&'a str>,
+    patterns: Vec<&'a str>,
+}
+
+impl<'a> NameSet<'a> {
+    fn new(texts: &[&'a str]) -> Self {
+        let (patterns, names): (Vec<&str>, Vec<&str>) = texts.iter().partition(|text| text.contains('*'));
+        Self { names: names.into_iter().collect(), patterns }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.names.is_empty() && self.patterns.is_empty()
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        self.names.contains(name) || self.patterns.iter().any(|pattern| matches(pattern, name))
+    }
+}
+
 impl<'a> Resolver<'a> {
     /// Reads what is needed for all specs in one pass over the types; modules only when vmlinux does not have it all.
     fn prototypes(&self, specs: &[ProbeSpec]) -> Result<Prototypes<'a>, Error> {
@@ -84,28 +105,30 @@ impl<'a> Resolver<'a> {
             .filter(|spec| spec.probe_type == ProbeType::RawTracepoint)
             .filter_map(|spec| Some(spec.target.split_once(':')?.1))
             .collect();
-        let wanted = |patterns: &[&str], name: &str| patterns.iter().any(|pattern| matches(pattern, name));
+        let (functions, tracepoints) = (NameSet::new(&functions), NameSet::new(&tracepoints));
 
         let mut prototypes = Prototypes::default();
-        let mut collect = |module: Option<&'a str>, types: &crate::kernel::btf::Types<'a>| {
+        let mut collect = |module: Option<&'a str>, types: &Types<'a>| {
             if !functions.is_empty() {
-                for (name, prototype) in types.functions(|name| wanted(&functions, name)) {
+                for (name, prototype) in types.functions(|name| functions.contains(name)) {
                     prototypes.functions.entry(name).or_default().push((module, prototype));
                 }
             }
             if !tracepoints.is_empty() {
-                for (name, prototype) in types.tracepoints(|name| wanted(&tracepoints, name)) {
+                for (name, prototype) in types.tracepoints(|name| tracepoints.contains(name)) {
                     prototypes.tracepoints.entry(name).or_insert((module, prototype));
                 }
             }
-            let has_all = functions.iter().all(|name| !name.contains('*') && prototypes.functions.contains_key(name))
-                && tracepoints.iter().all(|name| !name.contains('*') && prototypes.tracepoints.contains_key(name));
+            let has_all = functions.patterns.is_empty()
+                && tracepoints.patterns.is_empty()
+                && functions.names.iter().all(|name| prototypes.functions.contains_key(name))
+                && tracepoints.names.iter().all(|name| prototypes.tracepoints.contains_key(name));
             !has_all
         };
-        let vmlinux = crate::kernel::btf::Types::new(self.kernel.vmlinux()?, None);
+        let vmlinux = Types::new(self.kernel.vmlinux()?, None);
         if collect(None, &vmlinux) {
             for (module, btf) in self.kernel.modules()? {
-                collect(Some(module), &crate::kernel::btf::Types::new(btf, Some(self.kernel.vmlinux()?)));
+                collect(Some(module), &Types::new(btf, Some(self.kernel.vmlinux()?)));
             }
         }
         Ok(prototypes)
@@ -225,10 +248,13 @@ impl<'a> Resolver<'a> {
     }
 }
 
+/// The arguments whose place is known: those in reach, and in front of any that is passed by value.
+fn placed<'a>(prototype: &'a Prototype<'_>, reachable: usize) -> impl Iterator<Item = (u8, &'a Argument<'a>)> {
+    (0..).zip(&prototype.arguments).take(reachable).take_while(|(_, argument)| argument.target != Target::Value)
+}
+
 fn argument_to(prototype: &Prototype<'_>, name: &str, reachable: usize) -> Option<u8> {
-    let position =
-        prototype.arguments.iter().take(reachable).position(|argument| argument.target == Target::Struct(name))?;
-    u8::try_from(position).ok()
+    placed(prototype, reachable).find(|(_, argument)| argument.target == Target::Struct(name)).map(|(number, _)| number)
 }
 
 /// A `struct sk_buff *` is the packet. A `struct sk_buff **` is only when it is handed in (`pskb`, as the receive handlers of
@@ -237,11 +263,11 @@ fn packet_place(prototype: &Prototype<'_>, reachable: usize) -> PacketPlace {
     if let Some(argument) = argument_to(prototype, "sk_buff", reachable) {
         return PacketPlace::Argument(argument);
     }
-    let handed_in = prototype.arguments.iter().take(reachable).position(|argument| {
+    let handed_in = placed(prototype, reachable).find(|(_, argument)| {
         argument.target == Target::PointerToStruct("sk_buff") && matches!(argument.name, "pskb" | "skbp")
     });
-    match handed_in.and_then(|position| u8::try_from(position).ok()) {
-        Some(argument) => PacketPlace::Behind { argument, offset: 0 },
+    match handed_in {
+        Some((argument, _)) => PacketPlace::Behind { argument, offset: 0 },
         None => PacketPlace::Nowhere,
     }
 }

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Attaching. Nothing here is all-or-nothing: each probe ends in the [`AttachTable`] with how it was attached or why not.
 
-use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 
-use libbpf_rs::{AsRawLibbpf as _, KprobeOpts, Link, MapCore as _, MapFlags, ProgramMut};
+use libbpf_rs::{KprobeOpts, Link, MapCore as _, MapFlags, ProgramMut};
+
+use tracer_ebpf::wire;
 
 use crate::error::{Error, ErrorKind};
 use crate::kernel::Kernel;
@@ -14,9 +15,6 @@ use crate::kernel::features::{Features, attach_multi, attach_tracepoint, load_pr
 use crate::probe::{Origin, Probe, ProbeType};
 
 use super::load::{Loaded, c_name, tracepoint_program};
-
-/// The mark in a raw tracepoint program that its own index takes the place of; see `raw_tracepoint.bpf.c`.
-const INDEX_MARK: u64 = 0x7472_6163_6572_49;
 
 /// How a probe was attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,14 +165,15 @@ impl<'a> Attacher<'a> {
         if together {
             // The kernel takes the first of several functions of one name without a word, and refuses the whole batch for one
             // that is missing: sort these out before.
-            let symbols = self.kernel.symbols()?;
-            wanted.retain(|&index| match symbols.functions(&self.probes[index].target).count() {
-                1 => true,
-                _ => {
-                    self.outcomes[index] = Some(Err(self.explain(index, None)));
-                    false
-                }
-            });
+            if let Ok(symbols) = self.kernel.symbols() {
+                wanted.retain(|&index| match symbols.functions(&self.probes[index].target).count() {
+                    1 => true,
+                    _ => {
+                        self.outcomes[index] = Some(Err(self.explain(index, None)));
+                        false
+                    }
+                });
+            }
             let (program, attach_type, means) = match probe_type {
                 ProbeType::Kretprobe => {
                     ("kretprobe_session", libbpf_sys::BPF_TRACE_KPROBE_SESSION, Means::KprobeSession)
@@ -322,7 +321,7 @@ fn copy_with_index(program: &ProgramMut<'_>, index: u64) -> io::Result<OwnedFd> 
     let mut marked = 0;
     for at in 0..instructions.len().saturating_sub(1) {
         let wide = instructions[at].code == (libbpf_sys::BPF_LD | libbpf_sys::BPF_IMM | libbpf_sys::BPF_DW) as u8;
-        if wide && (instructions[at].imm, instructions[at + 1].imm) == halves(INDEX_MARK) {
+        if wide && (instructions[at].imm, instructions[at + 1].imm) == halves(wire::INDEX_MARK) {
             (instructions[at].imm, instructions[at + 1].imm) = halves(index);
             marked += 1;
         }

@@ -80,21 +80,27 @@ pub(super) fn tracepoint_program(probe: &Probe) -> String {
     format!("raw_tracepoint_{}", last.map_or(0, |last| last + 1))
 }
 
-/// Links and loads. When the verifier refuses the result because of one hook, that hook is left out: the collectors that
-/// were given up come back with the reason.
+/// A hook that had to be left out, so that the rest could be loaded.
+pub(super) struct RefusedHook {
+    pub(super) collector: &'static Collector,
+    /// What libbpf and the verifier object to.
+    pub(super) reason: String,
+}
+
+/// Links and loads. When the result is refused because of one hook, that hook is left out, and the plan without it.
 ///
 /// # Errors
 /// When it can't be loaded even then.
-pub(super) fn load(kernel: &Kernel, plan: &mut Plan<'_>) -> Result<(Loaded, Vec<(&'static Collector, String)>), Error> {
+pub(super) fn load(kernel: &Kernel, plan: &mut Plan<'_>) -> Result<(Loaded, Option<RefusedHook>), Error> {
     let first = match attempt(kernel, plan, None) {
-        Ok(loaded) => return Ok((loaded, Vec::new())),
+        Ok(loaded) => return Ok((loaded, None)),
         Err(error) => error,
     };
     let reason = first.to_string();
     for index in 0..plan.collectors.len() {
         if let Ok(loaded) = attempt(kernel, plan, Some(index)) {
             let (collector, _) = plan.collectors.remove(index);
-            return Ok((loaded, vec![(collector, reason)]));
+            return Ok((loaded, Some(RefusedHook { collector, reason })));
         }
     }
     Err(Error::new(ErrorKind::KernelLacks, format!("the kernel refuses the eBPF programs: {reason}")))

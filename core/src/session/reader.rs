@@ -108,7 +108,7 @@ pub(super) fn write_events(
     ended: &dyn Fn(),
 ) -> Written {
     let mut written = Written { events: 0, unwritten: 0, error: None };
-    let mut fail = |written: &mut Written, error| {
+    let fail = |written: &mut Written, error| {
         if written.error.is_none() {
             written.error = Some(error);
             ended();

@@ -13,6 +13,12 @@
 /* An argument number that stands for "there is none". */
 #define NO_ARGUMENT 0xff
 
+/*
+ * Stands in raw tracepoint programs for the index of their probe, where the kernel has no cookies for them: each tracepoint
+ * then has a copy of the program, into which the loader writes the index in place of this mark.
+ */
+#define INDEX_MARK 0x74726163657249ULL
+
 /* Deepest stack that is recorded, in frames. */
 #define STACK_DEPTH 64
 

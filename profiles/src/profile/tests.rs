@@ -88,6 +88,17 @@ fn has_what_the_file_says() {
 }
 
 #[test]
+fn the_example_in_the_manual_works() {
+    let manual = include_str!("../../../docs/profiles.md");
+    let (_, example) = manual.split_once("```yaml\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    assert_eq!(parse(example).unwrap().name(), "web");
+    assert!(set_on(&DEBIAN, example).unwrap().ends_with("--probe=kprobe:tcp_v4_rcv --snaplen=128"));
+    let newer = Kernel { symbols: &["gro_receive_skb"], ..DEBIAN };
+    assert!(set_on(&newer, example).unwrap().ends_with("--snaplen=128 --probe=kprobe:gro_receive_skb"));
+}
+
+#[test]
 fn sets_options_in_the_order_of_the_file() {
     let text = with_args(
         "snaplen: 100\n    collectors: skb,dev\n    probe: [ip_rcv, tp:net:netif_rx/stack]\n    stack: true\n    utc: false\n    \

@@ -1,0 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! On 6.1, 6.12 and 7.
+
+mod paths;
