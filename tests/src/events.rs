@@ -131,24 +131,21 @@ impl Event {
         STANDARD.decode(data).expect("packets are written as base64")
     }
 
-    /// The packet in a few words that tell the packets of a test apart; see [`flow`].
+    /// What a packet is, in words like `icmp4 10.0.0.1 > 10.0.0.2 request 7` or `tcp6 fd00::1:1234 > fd00::2:80`. Nothing
+    /// for other protocols.
     pub fn flow(&self) -> Option<String> {
         flow(&self.packet())
     }
 }
 
-/// What a packet is, in words like `icmp4 10.0.0.1 echo 7` or `tcp6 fd00::1:1234 > fd00::2:80`. Nothing for other protocols.
-pub fn flow(packet: &[u8]) -> Option<String> {
-    use etherparse::{Icmpv4Type, Icmpv6Type, InternetSlice, SlicedPacket, TransportSlice};
-    let sliced = SlicedPacket::from_ethernet(packet).ok()?;
+fn flow(packet: &[u8]) -> Option<String> {
+    use etherparse::{Icmpv4Type, Icmpv6Type, LaxNetSlice, LaxSlicedPacket, TransportSlice};
+    // Lax: the recorded bytes may be fewer than the packet's.
+    let sliced = LaxSlicedPacket::from_ethernet(packet).ok()?;
     let (version, source, destination) = match sliced.net.as_ref()? {
-        InternetSlice::Ipv4(ip) => {
-            (4, ip.header().source_addr().to_string(), ip.header().destination_addr().to_string())
-        }
-        InternetSlice::Ipv6(ip) => {
-            (6, ip.header().source_addr().to_string(), ip.header().destination_addr().to_string())
-        }
-        _ => return None,
+        LaxNetSlice::Ipv4(ip) => (4, ip.header().source_addr().to_string(), ip.header().destination_addr().to_string()),
+        LaxNetSlice::Ipv6(ip) => (6, ip.header().source_addr().to_string(), ip.header().destination_addr().to_string()),
+        LaxNetSlice::Arp(_) => return None,
     };
     let ports = |name: &str, from: u16, to: u16| Some(format!("{name}{version} {source}:{from} > {destination}:{to}"));
     let echo = |kind: &str, number: u16| Some(format!("icmp{version} {source} > {destination} {kind} {number}"));

@@ -43,3 +43,10 @@ pub fn until(what: &str, mut is_true: impl FnMut() -> Result<bool>) -> Result<()
     }
     Ok(())
 }
+
+/// Prints figures past libtest, which shows the output of failed tests only.
+pub fn note(text: impl std::fmt::Display) {
+    use std::io::Write as _;
+    // When nobody reads, nobody can be told.
+    let _ = writeln!(std::io::stdout(), "\n  {text}");
+}

@@ -23,7 +23,7 @@ pub(super) struct DevSection<'a> {
 
 impl Section for DevSection<'_> {
     const NAME: &'static str = "dev";
-    const PLACE: Place = Place::Where;
+    const PLACE: Place = Place::Device;
 
     fn write_text(&self, out: &mut dyn fmt::Write, _options: &TextOptions) -> fmt::Result {
         write!(out, "if {}", self.ifindex)?;

@@ -24,7 +24,7 @@ pub(super) struct NsSection<'a> {
 
 impl Section for NsSection<'_> {
     const NAME: &'static str = "netns";
-    const PLACE: Place = Place::Where;
+    const PLACE: Place = Place::Namespace;
 
     fn write_text(&self, out: &mut dyn fmt::Write, _options: &TextOptions) -> fmt::Result {
         out.write_str("ns ")?;

@@ -174,13 +174,16 @@ impl EventPrinter {
             }
         }
         let line = if single_line { " | ".to_owned() } else { format!("\n{}", indent.lines) };
-        for place in [Place::Packet, Place::Where, Place::Line] {
-            let mut before: &str = &line;
+        let mut where_begun = false;
+        for place in [Place::Packet, Place::Namespace, Place::Device, Place::Line] {
+            let says_where = matches!(place, Place::Namespace | Place::Device);
             for section in event.sections() {
-                let shown = self.place(section) == place && self.write_section(section, before, out);
-                if shown && place == Place::Where {
-                    before = " ";
+                if self.place(section) != place {
+                    continue;
                 }
+                let before = if says_where && where_begun { " " } else { &line };
+                let shown = self.write_section(section, before, out);
+                where_begun |= says_where && shown;
             }
         }
         self.write_stack(event, &line, indent, out);

@@ -18,8 +18,10 @@ pub enum Place {
     Header,
     /// On a line of its own, directly below the header: the packet itself.
     Packet,
-    /// On the one line that says where the packet is (network namespace, device): all such sections share it.
-    Where,
+    /// On the line that says where the packet is, first: its network namespace.
+    Namespace,
+    /// On the same line, behind: its device.
+    Device,
     /// On a line of its own, after the others.
     Line,
 }

@@ -61,7 +61,7 @@ struct Netns {
 
 impl Section for Netns {
     const NAME: &'static str = "netns";
-    const PLACE: Place = Place::Where;
+    const PLACE: Place = Place::Namespace;
 
     /// Says nothing about the initial namespace.
     fn write_text(&self, out: &mut dyn fmt::Write, _options: &TextOptions) -> fmt::Result {
@@ -80,7 +80,7 @@ struct Dev {
 
 impl Section for Dev {
     const NAME: &'static str = "dev";
-    const PLACE: Place = Place::Where;
+    const PLACE: Place = Place::Device;
 
     fn write_text(&self, out: &mut dyn fmt::Write, _options: &TextOptions) -> fmt::Result {
         write!(out, "if {} ({})", self.ifindex, Escaped(&self.name))
