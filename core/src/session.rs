@@ -13,6 +13,7 @@
 //! Attachments go away when the session is refused, after everything has been written.
 
 mod attach;
+mod kprobe;
 mod link;
 mod load;
 mod loss;

@@ -70,7 +70,7 @@ static __always_inline u64 page_address(u64 page)
 }
 
 /*
- * The next two are global functions, which take plain numbers only: the verifier goes through such a function once, not once
+ * The next three are global functions, which take plain numbers only: the verifier goes through such a function once, not once
  * for every call in every state. `slot` says which scratch memory holds the event.
  */
 __noinline int copy_buffer(u32 slot, u32 at, u64 from, u32 size, u32 want)
@@ -109,20 +109,21 @@ __noinline int copy_fragment(u32 slot, u32 at, u64 element, u32 want)
 }
 
 /* Data outside the linear part: page fragments first, then the buffers of the fragment list, each with fragments of its own. */
-static __noinline int copy_paged(struct hit *hit, u32 at, struct skb_shared_info *shared, u32 want)
+__noinline int copy_paged(u32 slot, u32 at, u64 shared_info, u32 want)
 {
+	struct skb_shared_info *shared = (void *)shared_info;
 	u64 fragment = (u64)&shared->frags, end = fragment + BPF_CORE_READ(shared, nr_frags) * FRAGMENT_SIZE;
 	struct sk_buff *listed = BPF_CORE_READ(shared, frag_list);
 
 	for (int piece = 0; piece < MAX_PIECES; piece++) {
 		if (fragment != end) {
-			if (!copy_fragment(hit->slot, at, fragment, want))
+			if (!copy_fragment(slot, at, fragment, want))
 				return 0;
 			fragment += FRAGMENT_SIZE;
 		} else if (listed) {
 			u32 linear = BPF_CORE_READ(listed, len) - BPF_CORE_READ(listed, data_len);
 
-			if (!copy_buffer(hit->slot, at, (u64)BPF_CORE_READ(listed, data), linear, want))
+			if (!copy_buffer(slot, at, (u64)BPF_CORE_READ(listed, data), linear, want))
 				return 0;
 			shared = (void *)(BPF_CORE_READ(listed, head) + BPF_CORE_READ(listed, end));
 			fragment = (u64)&shared->frags;
@@ -188,7 +189,7 @@ static __always_inline void append_packet(struct hit *hit, const struct sk_buff 
 		return;
 	}
 	if (skb->data_len && section->size < want) {
-		copy_paged(hit, at, (void *)(skb->head + skb->end), want);
+		copy_paged(hit->slot, at, (u64)(skb->head + skb->end), want);
 		if (section->size < want)
 			incomplete(hit);
 	}

@@ -3,10 +3,10 @@
 
 use std::ffi::{CStr, c_char};
 use std::io;
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::ptr;
 
-use libbpf_sys::bpf_insn;
+use libbpf_sys::{bpf_func_info, bpf_insn};
 
 /// The features that decide how probes are attached and which code is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,10 +70,11 @@ fn load(program_type: u32, attach_type: u32, instructions: &[[u8; 8]]) -> io::Re
         // SAFETY: `bpf_insn` is eight bytes without padding, for which every value is valid.
         .map(|bytes| unsafe { std::mem::transmute::<[u8; 8], bpf_insn>(*bytes) })
         .collect();
-    load_program(program_type, attach_type, c"tracer_probe", &instructions)
+    load_program(program_type, attach_type, c"tracer_probe", &instructions, None)
 }
 
-/// Loads a program that is complete: its maps are filled in, its accesses relocated.
+/// Loads a program that is complete: its maps are filled in, its accesses relocated. `types` tells the verifier about its
+/// functions: those that are global it then goes through only once.
 ///
 /// # Errors
 /// What the kernel says.
@@ -82,12 +83,19 @@ pub(crate) fn load_program(
     attach_type: u32,
     name: &CStr,
     instructions: &[bpf_insn],
+    types: Option<(BorrowedFd<'_>, &[bpf_func_info])>,
 ) -> io::Result<OwnedFd> {
-    let options = libbpf_sys::bpf_prog_load_opts {
+    let mut options = libbpf_sys::bpf_prog_load_opts {
         sz: size_of::<libbpf_sys::bpf_prog_load_opts>() as _,
         expected_attach_type: attach_type,
         ..Default::default()
     };
+    if let Some((btf, functions)) = types {
+        options.prog_btf_fd = btf.as_raw_fd() as u32;
+        options.func_info = functions.as_ptr().cast();
+        options.func_info_cnt = functions.len() as u32;
+        options.func_info_rec_size = size_of::<bpf_func_info>() as u32;
+    }
     // SAFETY: all pointers are to live memory of the stated sizes.
     let fd = unsafe {
         libbpf_sys::bpf_prog_load(

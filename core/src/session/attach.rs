@@ -3,9 +3,9 @@
 
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
-use libbpf_rs::{KprobeOpts, Link, MapCore as _, MapFlags, ProgramMut};
+use libbpf_rs::{AsRawLibbpf as _, KprobeOpts, Link, MapCore as _, MapFlags, Object, ProgramMut};
 
 use tracer_ebpf::wire;
 
@@ -14,6 +14,7 @@ use crate::kernel::Kernel;
 use crate::kernel::features::{Features, attach_multi, attach_tracepoint, load_program};
 use crate::probe::{Origin, Probe, ProbeType};
 
+use super::kprobe::KprobeEvents;
 use super::load::{Loaded, c_name, tracepoint_program};
 
 /// How a probe was attached.
@@ -103,6 +104,7 @@ pub(super) fn attach(
         kernel,
         loaded,
         features,
+        events: KprobeEvents::find(kernel),
         probes,
         attachments: Attachments::default(),
         outcomes: vec![None; probes.len()],
@@ -125,6 +127,7 @@ struct Attacher<'a> {
     kernel: &'a Kernel,
     loaded: &'a Loaded,
     features: Features,
+    events: Option<KprobeEvents>,
     probes: &'a [Probe],
     attachments: Attachments,
     outcomes: Vec<Option<Result<Means, AttachError>>>,
@@ -228,15 +231,31 @@ impl<'a> Attacher<'a> {
             ProbeType::Kretprobe => &[("kretprobe_entry", false), ("kretprobe_single", true)],
             _ => &[("kprobe_single", false)],
         };
+        let address = match self.kernel.symbols() {
+            Err(_) => None,
+            Ok(symbols) => {
+                let mut addresses = symbols.functions(&probe.target);
+                match (addresses.next(), addresses.next()) {
+                    (Some(address), None) => Some(address),
+                    _ => return Ok(Err(self.explain(index, None))),
+                }
+            }
+        };
         let mut links = Vec::new();
         for &(program, is_return) in parts {
-            let options = KprobeOpts { cookie, ..KprobeOpts::default() };
-            match self.program(program)?.attach_kprobe_with_opts(is_return, &probe.target, options) {
-                Ok(link) => links.push(link),
-                Err(error) => {
-                    let error = io_error(&error);
-                    return Ok(Err(self.explain(index, Some(&error))));
+            let program = self.program(program)?;
+            let attached = match (&self.events, address) {
+                (Some(events), Some(address)) => events.attach(&program, address, is_return, cookie),
+                // Addresses are hidden, or there are no performance events for kprobes: by name, in libbpf's ways.
+                _ => {
+                    let options = KprobeOpts { cookie, ..KprobeOpts::default() };
+                    let attached = program.attach_kprobe_with_opts(is_return, &probe.target, options);
+                    attached.map_err(|error| io_error(&error))
                 }
+            };
+            match attached {
+                Ok(link) => links.push(link),
+                Err(error) => return Ok(Err(self.explain(index, Some(&error)))),
             }
         }
         self.attachments.links.extend(links);
@@ -292,7 +311,7 @@ impl<'a> Attacher<'a> {
             let attached = if self.features.tracepoint_cookies {
                 attach_tracepoint(&program, &name, index as u64)
             } else {
-                copy_with_index(&program, index as u64).and_then(|copy| {
+                copy_with_index(&self.loaded.object, &program, index as u64).and_then(|copy| {
                     let fd = attach_tracepoint(&copy, &name, 0)?;
                     self.attachments.programs.push(copy);
                     Ok(fd)
@@ -314,7 +333,7 @@ impl<'a> Attacher<'a> {
 }
 
 /// Loads a copy of a raw tracepoint program that knows its own index, for kernels that give such programs no cookies.
-fn copy_with_index(program: &ProgramMut<'_>, index: u64) -> io::Result<OwnedFd> {
+fn copy_with_index(object: &Object, program: &ProgramMut<'_>, index: u64) -> io::Result<OwnedFd> {
     let mut instructions = program.insns().to_vec();
     // A 64-bit constant takes two instructions, with its halves in their immediate fields.
     let halves = |value: u64| (value as u32 as i32, (value >> 32) as i32);
@@ -329,10 +348,21 @@ fn copy_with_index(program: &ProgramMut<'_>, index: u64) -> io::Result<OwnedFd> 
     if marked == 0 {
         return Err(io::Error::other("the program has no place for its index"));
     }
-    load_program(libbpf_sys::BPF_PROG_TYPE_RAW_TRACEPOINT, 0, c"raw_tracepoint", &instructions)
+    let raw = program.as_libbpf_object().as_ptr();
+    // SAFETY: the object and its program are alive. libbpf keeps the records as long as those, and says how many there are.
+    let (btf, functions) = unsafe {
+        let count = libbpf_sys::bpf_program__func_info_cnt(raw) as usize;
+        let first = libbpf_sys::bpf_program__func_info(raw);
+        let functions = if first.is_null() { &[][..] } else { std::slice::from_raw_parts(first, count) };
+        (libbpf_sys::bpf_object__btf_fd(object.as_libbpf_object().as_ptr()), functions)
+    };
+    // SAFETY: the descriptor was checked; it belongs to the object.
+    let types = (btf >= 0 && !functions.is_empty()).then(|| (unsafe { BorrowedFd::borrow_raw(btf) }, functions));
+    load_program(libbpf_sys::BPF_PROG_TYPE_RAW_TRACEPOINT, 0, c"raw_tracepoint", &instructions, types)
 }
 
-fn io_error(error: &libbpf_rs::Error) -> io::Error {
+/// libbpf's error as one of the system.
+pub(super) fn io_error(error: &libbpf_rs::Error) -> io::Error {
     // libbpf-rs keeps the code only as a kind.
     use libbpf_rs::ErrorKind as Kind;
     match error.kind() {

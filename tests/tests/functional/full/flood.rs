@@ -83,12 +83,21 @@ fn difference(after: &BTreeMap<String, u64>, before: &BTreeMap<String, u64>) -> 
     after.iter().map(|(name, count)| (name.clone(), count - before[name])).collect()
 }
 
-/// Compares the file with what the kernel counted, `at_least` and `at_most`: before the program stopped, and after.
+/// Compares the file with what the kernel counted, `at_least` and `at_most`: before the program was told to stop, and after it
+/// had.
 fn check(recorded: &Recorded, at_least: &BTreeMap<String, u64>, at_most: &BTreeMap<String, u64>) -> Result<Tally> {
     let tally = Tally::read(&recorded.path())?;
     let stderr = &recorded.ended.stderr;
     let note =
         format!("stored {:?}, lost {:?}, counted {at_least:?} to {at_most:?}\n{stderr}", tally.stored, tally.lost);
+    tracer_tests::note(format_args!(
+        "{} hits stored, {} lost, {} to {} counted: {:?}",
+        tally.stored.values().sum::<u64>(),
+        tally.lost(),
+        at_least.values().sum::<u64>(),
+        at_most.values().sum::<u64>(),
+        tally.lost,
+    ));
     assert_eq!(
         recorded.summary()?,
         (tally.stored.values().sum(), tally.lost()),
@@ -128,12 +137,14 @@ fn accounts_for_every_hit_until_it_is_interrupted_in_a_flood() -> Result<()> {
     let mut flood = topology.red.flood("10.0.0.2")?;
     tracer_tests::until("5,000 pings", || Ok(counter.read()?["icmp_rcv"] >= before["icmp_rcv"] + 10_000))?;
     let until_signal = difference(&counter.read()?, &before);
-    let recorded = recording.stop(libc::SIGINT)?;
-    let until_end = difference(&counter.read()?, &before);
+    recording.process.signal(libc::SIGINT)?;
+    recording.process.stderr_line("a summary", |line| line.contains(" events, "))?;
+    let until_summary = difference(&counter.read()?, &before);
     ensure!(flood.is_running(), "the flood ended too early");
     drop(flood);
+    let recorded = recording.wait()?;
     assert_eq!(recorded.ended.code(), 0, "{}", recorded.ended.stderr);
-    check(&recorded, &until_signal, &until_end)?;
+    check(&recorded, &until_signal, &until_summary)?;
     Ok(())
 }
 
