@@ -48,11 +48,11 @@ impl FakeKernel {
         let mut module = BtfBuilder::on(&vmlinux);
         module.function("ovs_dp_process_packet", &[("skb", skb)]);
 
-        let root = tempfile::tempdir().unwrap();
+        let root = tempfile::tempdir().expect("the fake tree can be made");
         let btf = root.path().join("sys/kernel/btf");
-        fs::create_dir_all(&btf).unwrap();
-        fs::write(btf.join("vmlinux"), vmlinux.build()).unwrap();
-        fs::write(btf.join("openvswitch"), module.build()).unwrap();
+        fs::create_dir_all(&btf).expect("the fake tree can be made");
+        fs::write(btf.join("vmlinux"), vmlinux.build()).expect("the fake tree can be made");
+        fs::write(btf.join("openvswitch"), module.build()).expect("the fake tree can be made");
         Self { root }
     }
 
@@ -61,13 +61,13 @@ impl FakeKernel {
         let mut events = String::new();
         for event in ["net:netif_rx", "net:net_dev_xmit", "napi:napi_poll"] {
             let folder = tracing.join("events").join(event.replace(':', "/"));
-            fs::create_dir_all(&folder).unwrap();
-            fs::write(folder.join("id"), "1\n").unwrap();
+            fs::create_dir_all(&folder).expect("the fake tree can be made");
+            fs::write(folder.join("id"), "1\n").expect("the fake tree can be made");
             events += &format!("{event}\n");
         }
-        fs::write(tracing.join("available_events"), events).unwrap();
+        fs::write(tracing.join("available_events"), events).expect("the fake tree can be made");
         let functions = "ip_rcv\nudp_rcv\nudp_sendmsg\novs_dp_process_packet [openvswitch]\n";
-        fs::write(tracing.join("available_filter_functions"), functions).unwrap();
+        fs::write(tracing.join("available_filter_functions"), functions).expect("the fake tree can be made");
         self
     }
 
@@ -76,16 +76,16 @@ impl FakeKernel {
     }
 
     fn resolve(&self, specs: &[&str]) -> Result<Resolution, String> {
-        let specs: Vec<ProbeSpec> = specs.iter().map(|spec| spec.parse().unwrap()).collect();
+        let specs: Vec<ProbeSpec> = specs.iter().map(|spec| spec.parse().expect("the spec is well-formed")).collect();
         resolve(&Kernel::new(self.path()), &specs).map_err(|error| error.to_string())
     }
 
     fn packet(&self, spec: &str) -> PacketPlace {
-        self.resolve(&[spec]).unwrap().probes[0].packet
+        self.resolve(&[spec]).expect("the probe exists").probes[0].packet
     }
 
     fn names(&self, specs: &[&str]) -> Vec<String> {
-        self.resolve(specs).unwrap().probes.iter().map(ToString::to_string).collect()
+        self.resolve(specs).expect("the probes exist").probes.iter().map(ToString::to_string).collect()
     }
 }
 
