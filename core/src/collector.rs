@@ -10,6 +10,7 @@ use crate::event::json::EventJson;
 use crate::event::section::SectionDescriptor;
 use crate::kernel::Kernel;
 use crate::probe::ProbeSpec;
+use crate::session::tracking_programs;
 
 /// A collector: what it is called, what it adds to events, and the eBPF hook that gathers it.
 pub struct Collector {
@@ -53,7 +54,8 @@ pub struct Needs {
     pub(crate) constants: Vec<(&'static str, Vec<u8>)>,
     pub(crate) symbols: Vec<(&'static str, &'static str)>,
     pub(crate) event_bytes: u32,
-    pub(crate) tracking: bool,
+    /// The programs that tracking takes, when it is asked for.
+    pub(crate) tracking: Option<Vec<&'static str>>,
     pub(crate) probes: Vec<ProbeSpec>,
 }
 
@@ -75,8 +77,12 @@ impl Needs {
     }
 
     /// Asks for packets to be tracked.
-    pub fn tracking(&mut self) {
-        self.tracking = true;
+    ///
+    /// # Errors
+    /// When this kernel does not have what that takes.
+    pub fn tracking(&mut self, kernel: &Kernel) -> Result<(), Error> {
+        self.tracking = Some(tracking_programs(kernel)?);
+        Ok(())
     }
 
     /// Brings a probe of its own.

@@ -37,6 +37,8 @@ use crate::probe::{Probe, ProbeSpec, ProbeType, resolve};
 
 use attach::Attachments;
 use load::{Loaded, Plan, RefusedHook};
+
+pub(crate) use load::tracking_programs;
 use loss::LossCounters;
 use reader::Message;
 use record::Recorder;
@@ -67,11 +69,20 @@ pub struct Options<'a> {
     pub table_size: u32,
 }
 
+/// A collector that takes part.
+struct Running {
+    collector: &'static Collector,
+    /// By the user: it must not be missing.
+    named: bool,
+    needs: Needs,
+    decoder: Box<dyn Decode>,
+}
+
 /// A loaded and attached session; collection has not begun.
 pub struct Session<'k> {
     kernel: &'k Kernel,
     probes: Vec<Probe>,
-    decoders: Vec<(&'static Collector, Box<dyn Decode>)>,
+    collectors: Vec<Running>,
     table: AttachTable,
     warnings: Vec<String>,
     counters: LossCounters,
@@ -114,27 +125,22 @@ impl<'k> Session<'k> {
         })?;
 
         let mut warnings = Vec::new();
-        let mut started: Vec<(&'static Collector, Needs)> = Vec::new();
-        let mut decoders = Vec::new();
-        let mut specs = options.probes;
-        let mut tracking = false;
-        let mut wants_symbols = specs.iter().any(|spec| spec.probe_type != ProbeType::RawTracepoint);
+        let mut collectors = Vec::new();
         for (collector, named) in options.collectors {
             let mut needs = Needs::default();
             match (collector.start)(kernel, options.arguments, &mut needs) {
-                Ok(decoder) => {
-                    specs.append(&mut needs.probes);
-                    tracking |= needs.tracking;
-                    wants_symbols |= !needs.symbols.is_empty();
-                    decoders.push((collector, decoder));
-                    started.push((collector, needs));
-                }
+                Ok(decoder) => collectors.push(Running { collector, named, needs, decoder }),
                 Err(error) if named => return Err(error),
                 Err(error) => warnings.push(format!("collector `{}` is off: {error}", collector.name)),
             }
         }
+        let mut specs = options.probes;
+        specs.extend(collectors.iter().flat_map(|running| running.needs.probes.iter().cloned()));
+        let tracking = collectors.iter().find_map(|running| running.needs.tracking.clone()).unwrap_or_default();
+        let wants_symbols = collectors.iter().any(|running| !running.needs.symbols.is_empty())
+            || specs.iter().any(|spec| spec.probe_type != ProbeType::RawTracepoint);
 
-        let (probes, loaded, refused, plan) = std::thread::scope(|scope| {
+        let (probes, loaded, refused) = std::thread::scope(|scope| {
             // The largest single piece of work at start: it runs beside the others.
             let symbols = scope.spawn(|| wants_symbols.then(|| kernel.symbols().err()).flatten());
             let resolution = resolve(kernel, &specs)?;
@@ -142,38 +148,41 @@ impl<'k> Session<'k> {
             if resolution.probes.is_empty() {
                 return Err(Error::new(ErrorKind::KernelLacks, "none of the probes exists on this kernel"));
             }
-            let mut plan = Plan {
+            let plan = Plan {
                 features,
                 dispatcher: options.dispatcher,
-                collectors: started,
+                collectors: &collectors,
                 probes: &resolution.probes,
                 ring_size: options.ring_size,
                 table_size: options.table_size,
-                tracking,
+                tracking: &tracking,
             };
-            let (loaded, refused) = load::load(kernel, &mut plan)?;
-            let collectors = plan.collectors;
+            let (loaded, refused) = load::load(&plan)?;
             if let Ok(Some(error)) = symbols.join() {
                 warnings.push(error.to_string());
             }
-            Ok((resolution.probes, loaded, refused, collectors))
+            Ok((resolution.probes, loaded, refused))
         })?;
-        if let Some(RefusedHook { collector, reason }) = refused {
-            warnings.push(format!("collector `{}` is off: this kernel refuses its hook: {reason}", collector.name));
-            decoders.retain(|(other, _)| other.name != collector.name);
+        if let Some(RefusedHook { index, reason }) = refused {
+            let Running { collector, named, .. } = collectors.remove(index);
+            let off = format!("collector `{}` is off: this kernel refuses its hook: {reason}", collector.name);
+            if named {
+                return Err(Error::new(ErrorKind::KernelLacks, off));
+            }
+            warnings.push(off);
         }
-        for (variable, symbol) in plan.iter().flat_map(|(_, needs)| &needs.symbols) {
+        for (variable, symbol) in collectors.iter().flat_map(|running| &running.needs.symbols) {
             let address = kernel.symbols().ok().and_then(|symbols| symbols.addresses(symbol).next());
             loaded.set_u64(variable, address.unwrap_or(0))?;
         }
-        let (attachments, table) = attach::attach(kernel, &loaded, features, &probes)?;
+        let (attachments, table) = attach::attach(kernel, &loaded, features, &tracking, &probes)?;
         if table.outcomes.iter().all(Result::is_err) {
             let reason = table.outcomes.iter().find_map(|outcome| outcome.as_ref().err());
             let reason = reason.map_or_else(String::new, |error| format!(": {error}"));
             return Err(Error::new(ErrorKind::KernelLacks, format!("none of the probes could be attached{reason}")));
         }
         let counters = LossCounters::new(&loaded, &attachments, &probes)?;
-        Ok(Self { kernel, probes, decoders, table, warnings, counters, attachments, loaded })
+        Ok(Self { kernel, probes, collectors, table, warnings, counters, attachments, loaded })
     }
 
     /// The probes, attached or not.
@@ -198,7 +207,7 @@ impl<'k> Session<'k> {
 
     /// The collectors that run.
     pub fn collectors(&self) -> impl Iterator<Item = &'static Collector> {
-        self.decoders.iter().map(|(collector, _)| *collector)
+        self.collectors.iter().map(|running| running.collector)
     }
 
     /// Collects. `control` is called once collection has begun and returns when it is to end; its argument is called from
@@ -218,7 +227,7 @@ impl<'k> Session<'k> {
     ) -> Result<Summary, Error> {
         let ring = self.loaded.map("ring")?;
         let stopped = AtomicBool::new(false);
-        let mut recorder = Recorder::new(self.kernel, &self.probes, self.decoders.drain(..));
+        let mut recorder = Recorder::new(self.kernel, &self.probes, &mut self.collectors);
         let (sender, receiver) = reader::queue();
         let (loaded, counters) = (&self.loaded, &self.counters);
         let mut reported = LossTable::new();

@@ -49,6 +49,7 @@ impl Tracer {
     /// `tracer collect` with these arguments; events go to a file.
     pub fn collect(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Collect {
         Collect {
+            wrapper: Vec::new(),
             before: Vec::new(),
             arguments: arguments.into_iter().map(|a| a.as_ref().to_owned()).collect(),
             file: true,
@@ -59,6 +60,7 @@ impl Tracer {
 /// A `tracer collect` that is to be started.
 #[derive(Debug)]
 pub struct Collect {
+    wrapper: Vec<OsString>,
     before: Vec<OsString>,
     arguments: Vec<OsString>,
     file: bool,
@@ -92,6 +94,13 @@ impl Collect {
         self
     }
 
+    /// Starts it by another program, which gets its command line behind these arguments.
+    #[must_use]
+    pub fn by(mut self, wrapper: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        self.wrapper = wrapper.into_iter().map(|word| word.as_ref().to_owned()).collect();
+        self
+    }
+
     /// Events go to stdout, not to a file.
     #[must_use]
     pub fn without_file(mut self) -> Self {
@@ -106,6 +115,11 @@ impl Collect {
     pub fn start(self) -> Result<Recording> {
         let directory = TempDir::new()?;
         let mut command = Tracer::command(self.before)?;
+        if let [program, arguments @ ..] = self.wrapper.as_slice() {
+            let mut outer = Command::new(program);
+            outer.args(arguments).arg(command.get_program()).args(command.get_args());
+            command = outer;
+        }
         command.arg("collect").args(self.arguments).current_dir(&directory);
         if self.file {
             command.arg("-o").arg(directory.path().join("events.json"));

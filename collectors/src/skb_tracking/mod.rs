@@ -21,8 +21,8 @@ inventory::submit! {
         sections: &[SectionDescriptor::of::<SkbTrackingSection>()],
         hook: crate::hooks::SKB_TRACKING,
         arguments: Vec::new,
-        start: |_, _, needs| {
-            needs.tracking();
+        start: |kernel, _, needs| {
+            needs.tracking(kernel)?;
             Ok(Box::new(Decoder))
         },
     }

@@ -28,7 +28,7 @@ pub enum Place {
 
 /// A collector's part of an event.
 ///
-/// `Serialize` gives the JSON that `EVENTS.md` promises; a value that was written can be read back and shown, so that
+/// `Serialize` gives the JSON that `docs/events.md` promises; a value that was written can be read back and shown, so that
 /// live text and the text of a stored file cannot differ.
 pub trait Section: Serialize + JsonSchema {
     /// The key in the JSON event, e.g. `skb-tracking`.

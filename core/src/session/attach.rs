@@ -72,16 +72,18 @@ pub enum AttachError {
 /// What keeps the probes attached; dropping it detaches them all.
 #[derive(Default)]
 pub(super) struct Attachments {
-    links: Vec<Link>,
-    fds: Vec<OwnedFd>,
+    /// Each with the probe or group of probes that it attaches.
+    links: Vec<(String, Link)>,
+    fds: Vec<(String, OwnedFd)>,
     /// Copies of raw tracepoint programs.
     programs: Vec<OwnedFd>,
 }
 
 impl Attachments {
-    /// Ids of the BPF programs behind the attachments, and descriptors of those whose links count what they missed.
-    pub(super) fn link_fds(&self) -> impl Iterator<Item = i32> {
-        self.fds.iter().map(|fd| fd.as_raw_fd()).chain(self.links.iter().map(|link| link.as_fd().as_raw_fd()))
+    /// The descriptor of each attachment, and the probe or group of probes that it attaches.
+    pub(super) fn link_fds(&self) -> impl Iterator<Item = (&str, i32)> {
+        let links = self.links.iter().map(|(probe, link)| (probe.as_str(), link.as_fd().as_raw_fd()));
+        self.fds.iter().map(|(probe, fd)| (probe.as_str(), fd.as_raw_fd())).chain(links)
     }
 
     /// Copies of programs that were loaded beside the object.
@@ -98,6 +100,7 @@ pub(super) fn attach(
     kernel: &Kernel,
     loaded: &Loaded,
     features: Features,
+    tracking: &[&str],
     probes: &[Probe],
 ) -> Result<(Attachments, AttachTable), Error> {
     let mut attacher = Attacher {
@@ -109,7 +112,7 @@ pub(super) fn attach(
         attachments: Attachments::default(),
         outcomes: vec![None; probes.len()],
     };
-    attacher.tracking()?;
+    attacher.tracking(tracking)?;
     attacher.functions(ProbeType::Kprobe)?;
     attacher.functions(ProbeType::Kretprobe)?;
     attacher.tracepoints()?;
@@ -142,15 +145,15 @@ impl<'a> Attacher<'a> {
             .ok_or_else(|| Error::new(ErrorKind::Failure, format!("there is no eBPF program `{name}`")))
     }
 
-    fn tracking(&mut self) -> Result<(), Error> {
-        for name in &self.loaded.tracking_programs {
+    fn tracking(&mut self, tracking: &[&str]) -> Result<(), Error> {
+        for name in tracking {
             let link = self.program(name)?.attach_trace().map_err(|error| {
                 Error::new(
                     ErrorKind::KernelLacks,
                     format!("packets can't be tracked: `{name}` can't be attached: {error:#}"),
                 )
             })?;
-            self.attachments.links.push(link);
+            self.attachments.links.push(((*name).to_owned(), link));
         }
         Ok(())
     }
@@ -207,7 +210,7 @@ impl<'a> Attacher<'a> {
         let cookies: Vec<u64> = indices.iter().map(|&index| index as u64).collect();
         match attach_multi(program, attach_type, &names, &cookies) {
             Ok(fd) => {
-                self.attachments.fds.push(fd);
+                self.attachments.fds.push((means.name().to_owned(), fd));
                 for &index in indices {
                     self.outcomes[index] = Some(Ok(means));
                 }
@@ -254,7 +257,7 @@ impl<'a> Attacher<'a> {
                 }
             };
             match attached {
-                Ok(link) => links.push(link),
+                Ok(link) => links.push((probe.to_string(), link)),
                 Err(error) => return Ok(Err(self.explain(index, Some(&error)))),
             }
         }
@@ -319,7 +322,7 @@ impl<'a> Attacher<'a> {
             };
             self.outcomes[index] = Some(match attached {
                 Ok(fd) => {
-                    self.attachments.fds.push(fd);
+                    self.attachments.fds.push((probe.to_string(), fd));
                     Ok(Means::RawTracepoint)
                 }
                 Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {

@@ -11,8 +11,7 @@ use libbpf_rs::btf::{Btf, BtfType};
 use libbpf_rs::{AsRawLibbpf as _, MapCore as _, MapFlags, MapHandle, Object, ObjectBuilder, OpenObject};
 use tracer_ebpf::{objects, wire};
 
-use super::messages;
-use crate::collector::{Collector, Needs};
+use super::{Running, messages};
 use crate::error::{Error, ErrorKind};
 use crate::kernel::Kernel;
 use crate::kernel::btf::Types;
@@ -23,13 +22,14 @@ use crate::probe::{PacketPlace, Probe, ProbeType};
 pub(super) struct Plan<'a> {
     pub(super) features: Features,
     pub(super) dispatcher: &'static [u8],
-    pub(super) collectors: Vec<(&'static Collector, Needs)>,
+    pub(super) collectors: &'a [Running],
     pub(super) probes: &'a [Probe],
     /// Bytes, a power of two and a multiple of the page size.
     pub(super) ring_size: u32,
     /// Packets that are tracked at a time, a power of two.
     pub(super) table_size: u32,
-    pub(super) tracking: bool,
+    /// The programs that keep the table of tracked packets true; none: packets are not tracked.
+    pub(super) tracking: &'a [&'static str],
 }
 
 impl Plan<'_> {
@@ -54,8 +54,6 @@ pub(super) struct Loaded {
     pub(super) object: Object,
     /// The variables of the object by name: which map, where in it.
     variables: Vec<(String, &'static str, usize, usize)>,
-    /// The programs that keep the table of tracked packets true.
-    pub(super) tracking_programs: Vec<&'static str>,
 }
 
 /// The programs of tracking: name, the function that they sit at, and whether an older kernel needs it instead of another.
@@ -68,6 +66,25 @@ const TRACKING_PROGRAMS: [(&str, &str); 6] = [
     // Only where the first one is missing.
     ("track_release_data", "skb_release_data"),
 ];
+
+/// The programs that keep the table of tracked packets true on this kernel.
+///
+/// # Errors
+/// When the kernel has no function at which the end of a packet can be seen.
+pub(crate) fn tracking_programs(kernel: &Kernel) -> Result<Vec<&'static str>, Error> {
+    let types = Types::new(kernel.vmlinux()?, None);
+    let known = types.functions(|name| TRACKING_PROGRAMS.iter().any(|(_, function)| *function == name));
+    let exists = |function: &str| known.iter().any(|(name, _)| *name == function);
+    let complete = exists("skb_free_head");
+    if !complete && !exists("skb_release_data") {
+        let missing = "packets can't be tracked: the kernel has neither `skb_free_head` nor `skb_release_data`";
+        return Err(Error::new(ErrorKind::KernelLacks, missing));
+    }
+    let needed = TRACKING_PROGRAMS
+        .iter()
+        .filter(|(program, function)| exists(function) && (*program != "track_release_data" || !complete));
+    Ok(needed.map(|(program, _)| *program).collect())
+}
 
 /// The name of the program for a raw tracepoint of which so many arguments are read.
 pub(super) fn tracepoint_program(probe: &Probe) -> String {
@@ -82,25 +99,25 @@ pub(super) fn tracepoint_program(probe: &Probe) -> String {
 
 /// A hook that had to be left out, so that the rest could be loaded.
 pub(super) struct RefusedHook {
-    pub(super) collector: &'static Collector,
+    /// Of its collector, in the plan.
+    pub(super) index: usize,
     /// What libbpf and the verifier object to.
     pub(super) reason: String,
 }
 
-/// Links and loads. When the result is refused because of one hook, that hook is left out, and the plan without it.
+/// Links and loads. When the result is refused because of one hook, that hook is left out.
 ///
 /// # Errors
 /// When it can't be loaded even then.
-pub(super) fn load(kernel: &Kernel, plan: &mut Plan<'_>) -> Result<(Loaded, Option<RefusedHook>), Error> {
-    let first = match attempt(kernel, plan, None) {
+pub(super) fn load(plan: &Plan<'_>) -> Result<(Loaded, Option<RefusedHook>), Error> {
+    let refusal = match attempt(plan, None) {
         Ok(loaded) => return Ok((loaded, None)),
-        Err(error) => error,
+        Err(refusal) => refusal,
     };
-    let reason = first.to_string();
+    let reason = refusal.to_string();
     for index in 0..plan.collectors.len() {
-        if let Ok(loaded) = attempt(kernel, plan, Some(index)) {
-            let (collector, _) = plan.collectors.remove(index);
-            return Ok((loaded, Some(RefusedHook { collector, reason })));
+        if let Ok(loaded) = attempt(plan, Some(index)) {
+            return Ok((loaded, Some(RefusedHook { index, reason })));
         }
     }
     Err(Error::new(ErrorKind::KernelLacks, format!("the kernel refuses the eBPF programs: {reason}")))
@@ -150,8 +167,9 @@ fn is_noise(line: &str) -> bool {
             .any(|noise| line.contains(noise))
 }
 
-fn attempt(kernel: &Kernel, plan: &Plan<'_>, without: Option<usize>) -> Result<Loaded, Refusal> {
-    let hooks = plan.collectors.iter().enumerate().filter(|(index, _)| Some(*index) != without).map(|(_, entry)| entry);
+fn attempt(plan: &Plan<'_>, without: Option<usize>) -> Result<Loaded, Refusal> {
+    let hooks =
+        plan.collectors.iter().enumerate().filter(|(index, _)| Some(*index) != without).map(|(_, running)| running);
     let atomics = if plan.features.fetch_atomics { objects::ATOMIC_FETCH } else { objects::ATOMIC_PLAIN };
     let mut parts = vec![objects::ENGINE, objects::TRACKING, atomics, plan.dispatcher];
     if plan.has(ProbeType::Kprobe) {
@@ -163,16 +181,16 @@ fn attempt(kernel: &Kernel, plan: &Plan<'_>, without: Option<usize>) -> Result<L
     if plan.has(ProbeType::RawTracepoint) {
         parts.push(objects::RAW_TRACEPOINT);
     }
-    parts.extend(hooks.clone().map(|(collector, _)| collector.hook.object));
+    parts.extend(hooks.clone().map(|running| running.collector.hook.object));
     let linked = super::link::link(&parts)?;
 
     let mut open = ObjectBuilder::default().name("tracer")?.open_memory(&linked)?;
     let variables = variables(&open)?;
-    let event_bytes: u32 = hooks.clone().map(|(_, needs)| needs.event_bytes).sum();
+    let event_bytes: u32 = hooks.clone().map(|running| running.needs.event_bytes).sum();
     let event_size = (wire::EVENT_FIXED_SIZE + event_bytes).next_multiple_of(8);
     let mut constants: Vec<(&str, Vec<u8>)> = vec![
         ("has_cookies", vec![u8::from(plan.features.cookies)]),
-        ("tracking_enabled", vec![u8::from(plan.tracking)]),
+        ("tracking_enabled", vec![u8::from(!plan.tracking.is_empty())]),
         ("table_size", u64::from(plan.table_size).to_ne_bytes().to_vec()),
         ("event_size", event_size.to_ne_bytes().to_vec()),
         ("wake_level", u64::from(plan.ring_size / 4).to_ne_bytes().to_vec()),
@@ -180,14 +198,14 @@ fn attempt(kernel: &Kernel, plan: &Plan<'_>, without: Option<usize>) -> Result<L
     if plan.has(ProbeType::RawTracepoint) {
         constants.push(("has_tracepoint_cookies", vec![u8::from(plan.features.tracepoint_cookies)]));
     }
-    constants.extend(hooks.clone().flat_map(|(_, needs)| needs.constants.iter().cloned()));
+    constants.extend(hooks.clone().flat_map(|running| running.needs.constants.iter().cloned()));
     set_constants(&mut open, &variables, &constants)?;
     set_sizes(&mut open, plan, event_size)?;
-    let tracking_programs = choose_programs(kernel, &mut open, plan)?;
+    choose_programs(&mut open, plan);
 
     let object = open.load().map_err(|error| Refusal::Libbpf { error, log: messages::take() })?;
     configure_probes(&object, plan, without)?;
-    Ok(Loaded { object, variables, tracking_programs })
+    Ok(Loaded { object, variables })
 }
 
 /// Where the global variables are. libbpf-rs finds them only for code that was generated with the object.
@@ -255,38 +273,22 @@ fn set_sizes(open: &mut OpenObject, plan: &Plan<'_>, event_size: u32) -> Result<
                 let size = map.value_size() - wire::EVENT_FIXED_SIZE + event_size;
                 map.set_value_size(size)?;
             }
-            Some("packets") => map.set_max_entries(if plan.tracking { plan.table_size } else { 1 })?,
-            Some("buffers") => map.set_max_entries(if plan.tracking { plan.table_size * 2 } else { 1 })?,
+            Some("packets") => map.set_max_entries(if plan.tracking.is_empty() { 1 } else { plan.table_size })?,
+            Some("buffers") => map.set_max_entries(if plan.tracking.is_empty() { 1 } else { plan.table_size * 2 })?,
             _ => {}
         }
     }
     Ok(())
 }
 
-/// Marks the programs that are needed, and finds the functions for those of tracking.
-fn choose_programs(kernel: &Kernel, open: &mut OpenObject, plan: &Plan<'_>) -> Result<Vec<&'static str>, Refusal> {
+/// Marks the programs that are needed.
+fn choose_programs(open: &mut OpenObject, plan: &Plan<'_>) {
     let tracepoints: Vec<String> = plan
         .probes
         .iter()
         .filter(|probe| probe.probe_type == ProbeType::RawTracepoint)
         .map(tracepoint_program)
         .collect();
-    let mut tracking = Vec::new();
-    if plan.tracking {
-        let types = Types::new(kernel.vmlinux()?, None);
-        let known = types.functions(|name| TRACKING_PROGRAMS.iter().any(|(_, function)| *function == name));
-        let exists = |function: &str| known.iter().any(|(name, _)| *name == function);
-        let complete = exists("skb_free_head");
-        tracking = TRACKING_PROGRAMS
-            .iter()
-            .filter(|(program, function)| exists(function) && (*program != "track_release_data" || !complete))
-            .map(|(program, _)| *program)
-            .collect();
-        if !complete && !exists("skb_release_data") {
-            let missing = "the kernel has neither `skb_free_head` nor `skb_release_data`: packets can't be tracked";
-            return Err(Error::new(ErrorKind::KernelLacks, missing).into());
-        }
-    }
     for mut program in open.progs_mut() {
         let name = program.name().to_string_lossy().into_owned();
         let needed = match &*name {
@@ -294,11 +296,10 @@ fn choose_programs(kernel: &Kernel, open: &mut OpenObject, plan: &Plan<'_>) -> R
             "kprobe_multi" => plan.has(ProbeType::Kprobe) && plan.features.kprobe_multi,
             "kretprobe_entry" | "kretprobe_single" => plan.has(ProbeType::Kretprobe) && !plan.features.kprobe_session,
             "kretprobe_session" => plan.has(ProbeType::Kretprobe) && plan.features.kprobe_session,
-            other => tracepoints.iter().any(|needed| needed == other) || tracking.contains(&other),
+            other => tracepoints.iter().any(|needed| needed == other) || plan.tracking.contains(&other),
         };
         program.set_autoload(needed);
     }
-    Ok(tracking)
 }
 
 fn configure_probes(object: &Object, plan: &Plan<'_>, without: Option<usize>) -> Result<(), Refusal> {
@@ -311,7 +312,7 @@ fn configure_probes(object: &Object, plan: &Plan<'_>, without: Option<usize>) ->
         .iter()
         .enumerate()
         .filter(|(index, _)| Some(*index) != without)
-        .fold(0, |bits, (_, (collector, _))| bits | 1 << collector.hook.number);
+        .fold(0, |bits, (_, running)| bits | 1 << running.collector.hook.number);
     for (index, probe) in plan.probes.iter().enumerate() {
         let none = wire::NO_ARGUMENT as u8;
         let (packet_argument, packet_offset, mut flags) = match probe.packet {

@@ -38,7 +38,8 @@ pub(super) struct LossCounters {
     probes: Vec<String>,
     /// Name and descriptor of every program that is attached.
     programs: Vec<(String, i32)>,
-    links: Vec<i32>,
+    /// The same for every attachment.
+    links: Vec<(String, i32)>,
     /// Whether the kernel counts the hits of kprobes that it skips.
     pub(super) kernel_counts: bool,
 }
@@ -53,9 +54,9 @@ impl LossCounters {
             .map(|program| (program.name().to_string_lossy().into_owned(), program.as_fd().as_raw_fd()))
             .collect();
         programs.extend(attachments.program_fds().map(|fd| ("raw_tracepoint".to_owned(), fd)));
-        let links: Vec<i32> = attachments.link_fds().collect();
+        let links: Vec<(String, i32)> = attachments.link_fds().map(|(probe, fd)| (probe.to_owned(), fd)).collect();
         let kernel_counts =
-            links.iter().any(|&fd| link_info(fd).is_some_and(|(_, size)| size >= LINK_INFO_WITH_MISSES));
+            links.iter().any(|(_, fd)| link_info(*fd).is_some_and(|(_, size)| size >= LINK_INFO_WITH_MISSES));
         Ok(Self {
             losses: loaded.map("losses")?,
             probes: probes.iter().map(Probe::to_string).collect(),
@@ -94,8 +95,8 @@ impl LossCounters {
         for (name, fd) in &self.programs {
             add("missed", Some(name), program_misses(*fd));
         }
-        for fd in &self.links {
-            add("missed", None, link_info(*fd).map_or(0, |(missed, _)| missed));
+        for (probe, fd) in &self.links {
+            add("missed", Some(probe), link_info(*fd).map_or(0, |(missed, _)| missed));
         }
         let tracking = loaded.tracking_counters()?;
         add("tracking_evicted", None, tracking.evicted);

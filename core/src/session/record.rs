@@ -7,17 +7,19 @@ use std::collections::hash_map::Entry;
 
 use tracer_ebpf::wire;
 
-use crate::collector::{Collector, Decode, DecodeError, Wire as _};
+use crate::collector::{Decode, DecodeError, Wire as _};
 use crate::event::core_sections::{CommonSection, KernelProbeType, KernelSection, Loss, LossSection, Task};
 use crate::event::json::EventJson;
 use crate::kernel::Kernel;
 use crate::probe::{Probe, ProbeType};
 
+use super::Running;
+
 /// Turns records into event lines. Allocates for a stack that was not seen before, and for nothing else.
 pub(super) struct Recorder<'k> {
     kernel: &'k Kernel,
     /// By collector number.
-    decoders: Vec<Option<Box<dyn Decode>>>,
+    decoders: Vec<Option<&'k mut dyn Decode>>,
     probes: Vec<(String, KernelProbeType)>,
     frames: HashMap<u64, Cow<'static, str>>,
     json: EventJson,
@@ -29,18 +31,15 @@ pub(super) struct Recorder<'k> {
 }
 
 impl<'k> Recorder<'k> {
-    pub(super) fn new(
-        kernel: &'k Kernel,
-        probes: &[Probe],
-        decoders: impl IntoIterator<Item = (&'static Collector, Box<dyn Decode>)>,
-    ) -> Self {
-        let mut by_number: Vec<Option<Box<dyn Decode>>> = Vec::new();
-        for (collector, decoder) in decoders {
-            let number = usize::from(collector.hook.number);
+    /// Takes the decoders of the collectors, each of which is the only one of its number.
+    pub(super) fn new(kernel: &'k Kernel, probes: &[Probe], collectors: &'k mut [Running]) -> Self {
+        let mut by_number: Vec<Option<&mut dyn Decode>> = Vec::new();
+        for running in collectors {
+            let number = usize::from(running.collector.hook.number);
             if by_number.len() <= number {
                 by_number.resize_with(number + 1, || None);
             }
-            by_number[number] = Some(decoder);
+            by_number[number] = Some(&mut *running.decoder);
         }
         let probe_type = |probe: &Probe| match probe.probe_type {
             ProbeType::Kprobe => KernelProbeType::Kprobe,

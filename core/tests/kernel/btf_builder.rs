@@ -2,7 +2,7 @@
 //! Makes BTF for tests: as much of the format as the reader looks at.
 
 /// Types under construction. Every method that adds a type returns its number.
-pub struct BtfBuilder {
+pub(crate) struct BtfBuilder {
     types: Vec<u8>,
     strings: Vec<u8>,
     next: u32,
@@ -11,12 +11,12 @@ pub struct BtfBuilder {
 
 impl BtfBuilder {
     /// For vmlinux.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { types: Vec::new(), strings: vec![0], next: 1, string_base: 0 }
     }
 
     /// For a module on top of `base`.
-    pub fn on(base: &Self) -> Self {
+    pub(crate) fn on(base: &Self) -> Self {
         Self {
             types: Vec::new(),
             strings: Vec::new(),
@@ -44,27 +44,27 @@ impl BtfBuilder {
         self.next - 1
     }
 
-    pub fn int(&mut self, name: &str) -> u32 {
+    pub(crate) fn int(&mut self, name: &str) -> u32 {
         self.add(name, 1, 0, 4, &[32])
     }
 
-    pub fn structure(&mut self, name: &str) -> u32 {
+    pub(crate) fn structure(&mut self, name: &str) -> u32 {
         self.add(name, 4, 0, 8, &[])
     }
 
-    pub fn pointer(&mut self, to: u32) -> u32 {
+    pub(crate) fn pointer(&mut self, to: u32) -> u32 {
         self.add("", 2, 0, to, &[])
     }
 
-    pub fn constant(&mut self, of: u32) -> u32 {
+    pub(crate) fn constant(&mut self, of: u32) -> u32 {
         self.add("", 10, 0, of, &[])
     }
 
-    pub fn typedef(&mut self, name: &str, of: u32) -> u32 {
+    pub(crate) fn typedef(&mut self, name: &str, of: u32) -> u32 {
         self.add(name, 8, 0, of, &[])
     }
 
-    pub fn prototype(&mut self, arguments: &[(&str, u32)]) -> u32 {
+    pub(crate) fn prototype(&mut self, arguments: &[(&str, u32)]) -> u32 {
         let mut rest = Vec::new();
         for (name, kind) in arguments {
             rest.extend([self.string(name), *kind]);
@@ -72,12 +72,12 @@ impl BtfBuilder {
         self.add("", 13, arguments.len() as u32, 0, &rest)
     }
 
-    pub fn function(&mut self, name: &str, arguments: &[(&str, u32)]) -> u32 {
+    pub(crate) fn function(&mut self, name: &str, arguments: &[(&str, u32)]) -> u32 {
         let prototype = self.prototype(arguments);
         self.add(name, 12, 0, prototype, &[])
     }
 
-    pub fn tracepoint(&mut self, name: &str, arguments: &[(&str, u32)]) {
+    pub(crate) fn tracepoint(&mut self, name: &str, arguments: &[(&str, u32)]) {
         let void_pointer = self.pointer(0);
         let all: Vec<_> = [("__data", void_pointer)].into_iter().chain(arguments.iter().copied()).collect();
         let prototype = self.prototype(&all);
@@ -86,11 +86,11 @@ impl BtfBuilder {
     }
 
     /// A type of a kind that no reader knows.
-    pub fn unknown_kind(&mut self) {
+    pub(crate) fn unknown_kind(&mut self) {
         self.add("", 31, 0, 0, &[]);
     }
 
-    pub fn build(&self) -> Vec<u8> {
+    pub(crate) fn build(&self) -> Vec<u8> {
         let mut data = 0xeb9f_u16.to_ne_bytes().to_vec();
         data.extend([1, 0]);
         let (types, strings) = (self.types.len() as u32, self.strings.len() as u32);

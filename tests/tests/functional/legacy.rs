@@ -1,2 +1,59 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! On 5.10: it starts, shows packets, and says what it can't do there.
+//!
+//! Cost: one topology and one session a test, 3 s; two tests.
+
+use anyhow::Result;
+use tracer_tests::{Topology, Tracer};
+
+#[test]
+fn the_default_probes_show_a_ping_on_both_sides() -> Result<()> {
+    let topology = Topology::ipv4_only()?;
+    let recorded = Tracer::collect([""; 0]).during(|_| topology.red.ping("10.0.0.2", 10))?;
+    let events = recorded.events()?;
+    let series = events.series();
+    let pings: Vec<_> = series.values().filter(|series| series[0].flow().is_some()).collect();
+    assert_eq!(pings.len(), 20, "{}", recorded.ended.stderr);
+    for series in pings {
+        let symbols: Vec<&str> = series.iter().map(|event| event.symbol()).collect();
+        assert_eq!(symbols, ["net:net_dev_start_xmit", "net:netif_receive_skb"]);
+        assert_ne!(series[0].namespace(), series[1].namespace());
+        assert_ne!(series[0].namespace(), "");
+    }
+    Ok(())
+}
+
+#[test]
+fn kprobes_and_return_probes_show_a_ping_and_what_is_missing_is_said() -> Result<()> {
+    let topology = Topology::new()?;
+    let probes =
+        ["k:ip_output", "tp:net:netif_rx", "k:ip_rcv", "kr:ip_rcv", "k:icmp_rcv", "kr:icmp_rcv", "k:ip6_input"];
+    let arguments = probes.iter().flat_map(|probe| ["-p", probe]);
+    let recorded = Tracer::collect(arguments).during(|_| {
+        topology.red.ping("10.0.0.2", 10)?;
+        topology.red.ping("fd00::2", 10)
+    })?;
+    let events = recorded.events()?;
+    let mut pings = 0;
+    for series in
+        events.series().values().filter(|series| series[0].flow().is_some_and(|flow| flow.starts_with("icmp4")))
+    {
+        pings += 1;
+        let seen: Vec<(&str, &str)> = series.iter().map(|event| (event.probe_type(), event.symbol())).collect();
+        let expected = [
+            ("kprobe", "ip_output"),
+            ("raw_tracepoint", "net:netif_rx"),
+            ("kprobe", "ip_rcv"),
+            ("kprobe", "icmp_rcv"),
+            ("kretprobe", "icmp_rcv"),
+            ("kretprobe", "ip_rcv"),
+        ];
+        assert_eq!(seen, expected);
+        let numbers: Vec<Option<u64>> = series.iter().map(|event| event.sequence()).collect();
+        assert_eq!(numbers, (0..6).map(Some).collect::<Vec<_>>());
+    }
+    assert_eq!(pings, 20, "{}", recorded.ended.stderr);
+    assert_eq!(events.at("ip6_input").filter(|event| event.flow().is_some()).count(), 20);
+    assert!(recorded.ended.stderr.contains("this kernel does not count"), "{}", recorded.ended.stderr);
+    Ok(())
+}

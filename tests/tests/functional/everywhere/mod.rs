@@ -1,4 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! On 6.1, 6.12 and 7.
 
+mod attach;
+mod fallback;
+mod functions;
+mod identity;
+mod output;
 mod paths;
+mod payload;
+mod stop;

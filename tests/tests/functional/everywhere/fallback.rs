@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What still works when something is missing.
+//!
+//! Cost: two topologies, two sessions, 8 s.
+
+use std::io;
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+use tracer_core::collector::{self, Collector, Hook};
+use tracer_core::kernel::Kernel;
+use tracer_core::session::{Session, Sink};
+use tracer_tests::{Topology, Tracer};
+
+use crate::verifier::{matches, options};
+
+/// Takes the place of the hook of `dev`; the verifier refuses it.
+const REFUSED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/refused.bpf.o"));
+
+#[test]
+fn works_without_tracefs() -> Result<()> {
+    let topology = Topology::ipv4_only()?;
+    // In a mount namespace of its own, so that the other tests keep theirs.
+    let script = "umount -R /sys/kernel/tracing && umount -R /sys/kernel/debug && \
+                  test ! -e /sys/kernel/tracing/events && test ! -e /sys/kernel/debug/tracing && exec \"$0\" \"$@\"";
+    let collect = Tracer::collect(["-p", "k:ip_rcv", "-p", "kr:icmp_rcv", "-p", "tp:net:netif_rx"]);
+    let recorded = collect
+        .by(["unshare", "--mount", "--propagation", "private", "sh", "-c", script])
+        .during(|_| topology.red.ping("10.0.0.2", 10))?;
+    let counts = recorded.events()?;
+    let counts = counts.counts();
+    for symbol in ["ip_rcv", "icmp_rcv", "net:netif_rx"] {
+        assert_eq!(counts.get(symbol), Some(&20), "{counts:?}\n{}", recorded.ended.stderr);
+    }
+    Ok(())
+}
+
+/// Keeps events in memory.
+#[derive(Default)]
+struct Memory(Vec<Value>);
+
+impl Sink for Memory {
+    fn event(&mut self, line: &[u8]) -> io::Result<()> {
+        self.0.push(serde_json::from_slice(line)?);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn goes_on_without_the_hook_that_the_verifier_refuses() -> Result<()> {
+    let topology = Topology::ipv4_only()?;
+    let mut collectors = collector::all()?;
+    let dev = collectors.iter_mut().find(|collector| collector.name == "dev").context("no collector `dev`")?;
+    *dev = Box::leak(Box::new(Collector {
+        name: dev.name,
+        about: dev.about,
+        sections: dev.sections,
+        hook: Hook { number: dev.hook.number, object: REFUSED },
+        arguments: dev.arguments,
+        start: dev.start,
+    }));
+    let arguments = matches(&collectors, &[])?;
+    let kernel = Kernel::new("/");
+    let mut options = options(&collectors, &arguments, &["k:ip_rcv"])?;
+    options.collectors.iter_mut().for_each(|(_, named)| *named = false);
+    let mut session = Session::open(&kernel, options)?;
+
+    let running: Vec<&str> = session.collectors().map(|collector| collector.name).collect();
+    assert!(!running.contains(&"dev") && running.len() + 1 == collectors.len(), "{running:?}");
+    let warning = session.warnings().iter().find(|warning| warning.contains("`dev`"));
+    let warning = warning.with_context(|| format!("nothing is said about `dev`: {:?}", session.warnings()))?;
+    // The verifier's words.
+    assert!(warning.contains("invalid mem access"), "{warning}");
+
+    let mut memory = Memory::default();
+    let mut sent = Ok(());
+    session.run(&mut memory, None, &|| (), |_| sent = topology.red.ping("10.0.0.2", 10))?;
+    sent?;
+    assert_eq!(memory.0.len(), 20, "{:?}", memory.0);
+    for event in &memory.0 {
+        assert!(event.get("dev").is_none(), "{event}");
+        for section in ["common", "kernel", "packet", "netns", "skb-tracking"] {
+            assert!(event.get(section).is_some(), "{section}: {event}");
+        }
+    }
+    Ok(())
+}
