@@ -33,12 +33,13 @@ pub(crate) fn run(args: &CollectArgs, matches: &ArgMatches) -> anyhow::Result<()
     // Whatever can be wrong on our side is found before the kernel is touched.
     let (sender, receiver) = channel();
     let mut control = Control::new(sender.clone(), receiver)?;
+    let collectors = selected(args)?;
     let mut output = EventOutput::open(args)?;
 
     let kernel = Kernel::new("/");
     let options = Options {
         dispatcher: tracer_collectors::dispatcher(),
-        collectors: selected(args)?,
+        collectors,
         arguments: matches,
         probes: args.probes(),
         ring_size: args.ring_size,

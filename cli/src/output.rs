@@ -42,22 +42,31 @@ pub(crate) fn refuse_input(path: &Path, source: &Source) -> anyhow::Result<()> {
 /// # Errors
 /// When it is the file that `source` reads, or cannot be written.
 pub(crate) fn create(path: &Path, source: &Source) -> anyhow::Result<BufWriter<File>> {
-    create_unless(path, |metadata| {
+    let file = open_unless(path, |metadata| {
         if source.is(metadata) { Err(same_file(&format!("`{}`", path.display()), source)) } else { Ok(()) }
-    })
-    .map(BufWriter::new)
+    })?;
+    empty(&file).map_err(|error| write_error(path, error))?;
+    Ok(BufWriter::new(file))
 }
 
-/// Creates or empties the file at `path`, for a command that reads no file; its mode is 0600 afterwards.
+/// Opens the file at `path`, or creates it; its mode is 0600 afterwards. What it holds stays until [`empty`] is called.
 ///
 /// # Errors
 /// When it cannot be written.
-pub(crate) fn create_new(path: &Path, buffer: usize) -> anyhow::Result<BufWriter<File>> {
-    create_unless(path, |_| Ok(())).map(|file| BufWriter::with_capacity(buffer, file))
+pub(crate) fn open(path: &Path) -> anyhow::Result<File> {
+    open_unless(path, |_| Ok(()))
 }
 
-/// The file is looked at before it is emptied: between an earlier look and now it may have become another file.
-fn create_unless(path: &Path, check: impl FnOnce(&fs::Metadata) -> anyhow::Result<()>) -> anyhow::Result<File> {
+/// Empties a file that was opened; a pipe or a device has nothing to empty.
+///
+/// # Errors
+/// Those of the file system.
+pub(crate) fn empty(file: &File) -> io::Result<()> {
+    if file.metadata()?.is_file() { file.set_len(0) } else { Ok(()) }
+}
+
+/// The file is looked at before anything is done to it: between an earlier look and now it may have become another file.
+fn open_unless(path: &Path, check: impl FnOnce(&fs::Metadata) -> anyhow::Result<()>) -> anyhow::Result<File> {
     let open = || -> Result<(File, fs::Metadata), io::Error> {
         let file = OpenOptions::new().write(true).create(true).truncate(false).mode(MODE).open(path)?;
         let metadata = file.metadata()?;
@@ -66,8 +75,7 @@ fn create_unless(path: &Path, check: impl FnOnce(&fs::Metadata) -> anyhow::Resul
     let (file, metadata) = open().map_err(|error| write_error(path, error))?;
     check(&metadata)?;
     if metadata.is_file() {
-        let emptied = file.set_permissions(Permissions::from_mode(MODE)).and_then(|()| file.set_len(0));
-        emptied.map_err(|error| write_error(path, error))?;
+        file.set_permissions(Permissions::from_mode(MODE)).map_err(|error| write_error(path, error))?;
     }
     Ok(file)
 }

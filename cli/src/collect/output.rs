@@ -33,11 +33,12 @@ struct Shown {
 }
 
 impl EventOutput {
-    /// Opens the file, so that a name that can't be written is found before anything else happens.
+    /// Opens the file, so that a name that can't be written is found before anything else happens. What it holds stays until
+    /// collection begins.
     pub(super) fn open(args: &CollectArgs) -> anyhow::Result<Self> {
         let file = match &args.out {
             None => None,
-            Some(path) => Some((path.clone(), output::create_new(path, BUFFER)?)),
+            Some(path) => Some((path.clone(), BufWriter::with_capacity(BUFFER, output::open(path)?))),
         };
         let shown = if file.is_none() || args.print {
             let stdout = io::stdout().as_fd().try_clone_to_owned().context("cannot write to standard output")?;
@@ -58,7 +59,8 @@ impl EventOutput {
         json.begin();
         json.section(&CommonSection { timestamp: now(), smp_id: None, task: None })?;
         json.section(startup)?;
-        let written = self.event(json.finish()).and_then(|()| self.flush());
+        let emptied = self.file.as_ref().map_or(Ok(()), |(_, file)| output::empty(file.get_ref()));
+        let written = emptied.and_then(|()| self.event(json.finish())).and_then(|()| self.flush());
         written.map_err(|error| self.error(error))
     }
 

@@ -7,7 +7,7 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::sync::LazyLock;
 
 use anyhow::Result;
-use tracer_tests::{Event, Events, Snmp, Topology, Tracer, run, until};
+use tracer_tests::{Event, Events, Series, Snmp, Topology, Tracer, run, until};
 
 /// Each of them calls the next one for the same packet.
 const NESTED: [&str; 3] = ["ip_rcv", "ip_local_deliver", "icmp_rcv"];
@@ -50,6 +50,12 @@ fn record() -> Result<Events> {
     recorded.events()
 }
 
+/// The packets of the pings, which went through the VLAN.
+fn pings() -> Vec<Series<'static>> {
+    let in_vlan = |event: &&Event| event.flow().is_some_and(|flow| flow.starts_with("icmp4 10.0.100."));
+    EVENTS.series().into_values().filter(|series| series.iter().any(in_vlan)).collect()
+}
+
 fn at(symbol: &'static str) -> Vec<&'static Event> {
     EVENTS.at(symbol).collect()
 }
@@ -57,7 +63,7 @@ fn at(symbol: &'static str) -> Vec<&'static Event> {
 #[test]
 fn returns_of_nested_calls_name_their_functions_and_come_in_reverse_order() {
     let mut packets = 0;
-    for series in EVENTS.series().values().filter(|series| series.iter().any(|event| event.symbol() == "icmp_rcv")) {
+    for series in pings() {
         packets += 1;
         let nested = series.iter().filter(|event| NESTED.contains(&event.symbol()));
         let seen: Vec<(&str, &str)> = nested.map(|event| (event.probe_type(), event.symbol())).collect();
@@ -70,7 +76,7 @@ fn returns_of_nested_calls_name_their_functions_and_come_in_reverse_order() {
 
 #[test]
 fn each_return_of_a_function_that_calls_itself_is_an_event() {
-    for series in EVENTS.series().values().filter(|series| series.iter().any(|event| event.symbol() == "icmp_rcv")) {
+    for series in pings() {
         let own = series.iter().filter(|event| event.symbol() == "__dev_queue_xmit");
         let types: Vec<&str> = own.map(|event| event.probe_type()).collect();
         assert_eq!(types, ["kprobe", "kprobe", "kretprobe", "kretprobe"]);

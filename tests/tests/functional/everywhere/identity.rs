@@ -119,7 +119,7 @@ fn a_table_that_is_too_small_mixes_nothing_up_and_says_so() -> Result<()> {
     const DATAGRAMS: u64 = 200;
     let topology = Topology::ipv4_only()?;
     let (red, blue) = sockets(&topology)?;
-    let arguments = ["-p", "ip_output", "-p", "udp_rcv", "-p", "tp:skb:skb_copy_datagram_iovec", "--table-size", "16"];
+    let arguments = ["-p", "ip_output", "-p", "udp_rcv", "-p", "skb_consume_udp", "--table-size", "16"];
     let recorded = Tracer::collect(arguments).during(|_| {
         let mut buffer = [0; 8];
         for round in 0..5 {
@@ -137,7 +137,7 @@ fn a_table_that_is_too_small_mixes_nothing_up_and_says_so() -> Result<()> {
     let events = recorded.events()?;
     let mixed: Vec<_> = numbers(&events).into_values().filter(|numbers| numbers.len() != 1).collect();
     assert!(mixed.is_empty(), "different packets with one identity: {mixed:?}");
-    for symbol in ["ip_output", "udp_rcv", "skb:skb_copy_datagram_iovec"] {
+    for symbol in ["ip_output", "udp_rcv", "skb_consume_udp"] {
         let seen = events.at(symbol).filter(|event| number(event).is_some()).count() as u64;
         assert_eq!(seen, 5 * DATAGRAMS, "{symbol}: a hit is an event, tracked or not");
     }

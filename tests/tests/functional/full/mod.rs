@@ -2,3 +2,4 @@
 //! On 6.12 always, on 6.1 and 7 in the full tier.
 
 mod flood;
+mod many;

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What a user reads without any kernel being touched: help, errors of the command line, the schema.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// Exit code, stdout and stderr in one text.
+fn said(args: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_tracer")).args(args).env("COLUMNS", "100").output().unwrap();
+    let mut text = format!("exit {}\n", output.status.code().unwrap());
+    for (name, bytes) in [("stdout", output.stdout), ("stderr", output.stderr)] {
+        if !bytes.is_empty() {
+            writeln!(text, "--- {name}\n{}", String::from_utf8(bytes).unwrap().trim_end()).unwrap();
+        }
+    }
+    text
+}
+
+#[test]
+fn help() {
+    insta::assert_snapshot!("help", said(&["--help"]));
+    insta::assert_snapshot!("help_collect", said(&["collect", "--help"]));
+    insta::assert_snapshot!("help_sort", said(&["sort", "--help"]));
+}
+
+#[test]
+fn wrong_values_are_usage_errors() {
+    let all = [
+        &["collect", "-p", "tp:netif_rx"][..],
+        &["collect", "-p", "foo:net:netif_rx"],
+        &["collect", "-p", "ip_rcv/stak"],
+        &["collect", "-c", "sbk"],
+        &["collect", "--snaplen", "0"],
+        &["collect", "--ring-size", "1.5G"],
+        &["collect", "--ring-size", "4K"],
+        &["collect", "--timeout", "5 days"],
+        &["collect", "--stop-after", "0"],
+        &["collect", "--skb-sections", "metal"],
+        &["collcet"],
+    ];
+    let mut text = String::new();
+    for args in all {
+        writeln!(text, "$ tracer {}\n{}", args.join(" "), said(args)).unwrap();
+        assert!(said(args).starts_with("exit 2\n"), "{args:?}: {}", said(args));
+    }
+    insta::assert_snapshot!("wrong_values", text);
+}
+
+#[test]
+fn wrong_profiles_have_their_own_exit_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let profile = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let unknown_option =
+        profile("option.yaml", "version: 1\nname: x\nabout: x\ncollect:\n  - args:\n      snaplne: 100\n");
+    let no_yaml = profile("broken.yaml", "version: [\n");
+    for name in ["genric", &unknown_option, &no_yaml] {
+        let text = said(&["--profile", name, "collect"]);
+        assert!(text.starts_with("exit 6\n"), "{name}: {text}");
+    }
+    assert!(said(&["--profile", "genric", "collect"]).contains("hint: "), "the near match is offered");
+}
+
+#[test]
+fn an_unwritable_file_is_found_before_anything_else() {
+    let text = said(&["collect", "-o", "/nonexistent/events.json"]);
+    assert!(text.contains("cannot write `/nonexistent/events.json`"), "{text}");
+}
+
+/// The committed schema is what the types say. To refresh it:
+/// `cargo run --release -- schema > docs/events.schema.json`
+#[test]
+fn the_committed_schema_is_up_to_date() {
+    let committed =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/events.schema.json")).unwrap();
+    let said = said(&["schema"]);
+    let now = said.strip_prefix("exit 0\n--- stdout\n").unwrap();
+    assert_eq!(committed.trim_end(), now.trim_end(), "run `cargo run --release -- schema > docs/events.schema.json`");
+}
+
+#[test]
+fn a_mistake_leaves_an_older_file_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.json");
+    fs::write(&path, "precious\n").unwrap();
+    said(&["collect", "-c", "sbk", "-o", path.to_str().unwrap()]);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "precious\n");
+}
