@@ -68,6 +68,10 @@ impl<'k> Recorder<'k> {
             Err(error) => {
                 self.unreadable += 1;
                 self.first_error.get_or_insert(error);
+                // What decoders kept of this event must not show up in the next.
+                for decoder in self.decoders.iter_mut().flatten() {
+                    let _ = decoder.end(&mut self.json);
+                }
                 None
             }
         }
@@ -163,4 +167,167 @@ fn is_tracing(frame: &str) -> bool {
     ["bpf_", "__bpf_", "__traceiter_", "0x", "ftrace_", "fprobe_", "kprobe_", "arch_rethook", "rethook_"]
         .iter()
         .any(|prefix| frame.starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+    use std::fmt;
+
+    use schemars::JsonSchema;
+    use serde::Serialize;
+    use tracer_ebpf::wire;
+
+    use super::Recorder;
+    use crate::collector::{Collector, Decode, DecodeError, Hook, Needs};
+    use crate::event::core_sections::Loss;
+    use crate::event::json::EventJson;
+    use crate::event::section::{Place, Section};
+    use crate::event::text::TextOptions;
+    use crate::kernel::Kernel;
+    use crate::probe::{Origin, PacketPlace, Probe, ProbeType};
+    use crate::session::Running;
+
+    static COLLECTOR: Collector = Collector {
+        name: "lengths",
+        about: "for tests",
+        sections: &[],
+        hook: Hook { number: 2, object: &[] },
+        arguments: Vec::new,
+        start: |_, _, _| Ok(Box::new(Lengths(Vec::new()))),
+    };
+
+    /// Writes how long its sections were, at the end of the event.
+    struct Lengths(Vec<usize>);
+
+    #[derive(JsonSchema, Serialize)]
+    struct LengthsSection(Vec<usize>);
+
+    impl Section for LengthsSection {
+        const NAME: &'static str = "lengths";
+        const PLACE: Place = Place::Line;
+
+        fn write_text(&self, _: &mut dyn fmt::Write, _: &TextOptions) -> fmt::Result {
+            Ok(())
+        }
+    }
+
+    impl Decode for Lengths {
+        fn decode(&mut self, kind: u8, bytes: &[u8], _: &mut EventJson) -> Result<(), DecodeError> {
+            if kind != 0 {
+                return Err(DecodeError::Kind(kind));
+            }
+            self.0.push(bytes.len());
+            Ok(())
+        }
+
+        fn end(&mut self, event: &mut EventJson) -> Result<(), DecodeError> {
+            Ok(event.section(&LengthsSection(std::mem::take(&mut self.0)))?)
+        }
+    }
+
+    fn bytes_of<T>(value: &T) -> Vec<u8> {
+        // SAFETY: only used for wire structs, which have no padding that the compiler made.
+        unsafe { std::slice::from_raw_parts(std::ptr::from_ref(value).cast::<u8>(), size_of::<T>()) }.to_vec()
+    }
+
+    fn record(sections: &[(u32, u8, &[u8])]) -> Vec<u8> {
+        let header = wire::record_header { timestamp: 7, process_id: 5, thread_id: 6, cpu: 1, ..Default::default() };
+        let mut record = bytes_of(&header);
+        for (collector, kind, bytes) in sections {
+            let section = wire::section_header {
+                collector: *collector as u8,
+                kind: *kind,
+                size: bytes.len() as u32,
+                ..Default::default()
+            };
+            record.extend(bytes_of(&section));
+            record.extend_from_slice(bytes);
+        }
+        record
+    }
+
+    fn with_recorder(test: impl FnOnce(&mut Recorder<'_>)) {
+        let root = tempfile::tempdir().expect("a folder can be made");
+        std::fs::create_dir(root.path().join("proc")).expect("a folder can be made");
+        let symbols =
+            "ffffffff81000000 T bpf_trace_run1\nffffffff81000100 T ip_rcv\nffffffff81000200 T net_rx_action\n";
+        std::fs::write(root.path().join("proc/kallsyms"), symbols).expect("a file can be written");
+        let kernel = Kernel::new(root.path());
+        let probe = Probe {
+            probe_type: ProbeType::Kprobe,
+            target: "ip_rcv".to_owned(),
+            module: None,
+            stack: true,
+            origin: Origin::Named,
+            packet: PacketPlace::Nowhere,
+            device_argument: None,
+            namespace_argument: None,
+            packet_may_be_gone: false,
+        };
+        let mut running = [Running {
+            collector: &COLLECTOR,
+            named: false,
+            needs: Needs::default(),
+            decoder: Box::new(Lengths(Vec::new())),
+        }];
+        test(&mut Recorder::new(&kernel, &[probe], &mut running));
+    }
+
+    #[test]
+    fn a_record_becomes_a_line() {
+        with_recorder(|recorder| {
+            let stack: Vec<u8> = [0xffff_ffff_8100_0004_u64, 0xffff_ffff_8100_0110, 0xffff_ffff_8100_0200]
+                .map(u64::to_ne_bytes)
+                .concat();
+            let record = record(&[(2, 0, b"abc"), (wire::COLLECTOR_CORE, wire::CORE_STACK as u8, &stack), (2, 0, b"")]);
+            let line = recorder.event(&record).map(|line| String::from_utf8_lossy(line).into_owned());
+            assert_eq!(
+                line.as_deref(),
+                Some(concat!(
+                    r#"{"common":{"timestamp":7,"smp_id":1,"task":{"pid":5,"tgid":6,"comm":""}},"#,
+                    r#""kernel":{"symbol":"ip_rcv","probe_type":"kprobe","stack_trace":["ip_rcv+0x10","net_rx_action+0x0"]},"#,
+                    r#""lengths":[3,0]}"#,
+                    "\n"
+                ))
+            );
+            assert_eq!(recorder.stored, [1]);
+        });
+    }
+
+    #[test]
+    fn a_record_that_is_cut_off_anywhere_is_counted() {
+        with_recorder(|recorder| {
+            let whole = record(&[(2, 0, b"abc")]);
+            let header = size_of::<wire::record_header>();
+            for length in (0..whole.len()).filter(|&length| length != header) {
+                assert!(recorder.event(&whole[..length]).is_none(), "{length} bytes");
+            }
+            assert_eq!(recorder.unreadable, whole.len() as u64 - 1);
+            assert_eq!(recorder.stored, [0]);
+        });
+    }
+
+    #[test]
+    fn what_a_bad_record_had_does_not_show_up_in_the_next() {
+        with_recorder(|recorder| {
+            assert!(recorder.event(&record(&[(2, 0, b"abc"), (2, 9, b"")])).is_none(), "there is no kind 9");
+            assert!(recorder.event(&record(&[(2, 0, b"abc"), (3, 0, b"")])).is_none(), "there is no collector 3");
+            let line = recorder.event(&record(&[(2, 0, b"a")])).map(|line| String::from_utf8_lossy(line).into_owned());
+            assert!(line.is_some_and(|line| line.contains(r#""lengths":[1]"#)));
+            assert_eq!(recorder.unreadable, 2);
+        });
+    }
+
+    #[test]
+    fn losses_are_a_line_too() {
+        with_recorder(|recorder| {
+            let losses =
+                [Loss { cause: Cow::Borrowed("ring_full"), probe: Some(Cow::Borrowed("kprobe:ip_rcv")), count: 3 }];
+            assert_eq!(
+                String::from_utf8_lossy(recorder.loss(9, &losses).expect("it can be written")),
+                "{\"common\":{\"timestamp\":9},\"loss\":[{\"cause\":\"ring_full\",\"probe\":\"kprobe:ip_rcv\",\"count\":3}]}\n"
+            );
+        });
+    }
 }
