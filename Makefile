@@ -35,7 +35,7 @@ vm-test: ## run functional tests on one kernel: make vm-test KERNEL=6.1 T=surviv
 	$(VM) test $(KERNEL) -- $(T)
 
 lint:
-	cargo fmt --check
+	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --release -- -D warnings
 
 # The functional tests need root and a kernel of their own: they run in the virtual machines only.
