@@ -5,6 +5,7 @@ mod attach;
 mod fallback;
 mod functions;
 mod identity;
+mod nic;
 mod output;
 mod paths;
 mod payload;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Where events go, and in which form.
 //!
-//! Cost: one topology and one session a test, 3 to 4 s; five tests.
+//! Cost: one topology and one session a test, 3 to 5 s; six tests.
 
 use anyhow::Result;
 use serde_json::Value;
@@ -66,6 +66,20 @@ fn the_profile_generic_shows_the_way_of_a_ping() -> Result<()> {
         let symbols: Vec<&str> = series.iter().map(|event| event.symbol()).collect();
         for symbol in ["net:net_dev_start_xmit", "net:netif_receive_skb", "ip_rcv", "icmp_rcv"] {
             assert!(symbols.contains(&symbol), "{symbol} is not in {symbols:?}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_default_and_the_profile_ifdump_show_packets_entering_and_leaving_devices() -> Result<()> {
+    let topology = Topology::ipv4_only()?;
+    for collect in [Tracer::collect([""; 0]), Tracer::collect([""; 0]).profile("ifdump")] {
+        let recorded = collect.during(|_| topology.red.ping("10.0.0.2", 10))?;
+        let events = recorded.events()?;
+        for symbol in ["net:net_dev_start_xmit", "net:netif_receive_skb"] {
+            let pings = events.at(symbol).filter(|event| event.flow().is_some() && event.device() == "veth0").count();
+            assert_eq!(pings, 20, "{symbol}: {}", recorded.ended.stderr);
         }
     }
     Ok(())

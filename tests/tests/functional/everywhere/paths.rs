@@ -39,7 +39,7 @@ struct Walk {
     counted: BTreeMap<&'static str, u64>,
 }
 
-static WALK: LazyLock<Walk> = LazyLock::new(|| record().unwrap());
+static WALK: LazyLock<Walk> = LazyLock::new(|| record().expect("the traffic is recorded"));
 
 fn record() -> Result<Walk> {
     let topology = Topology::new()?;
@@ -113,7 +113,7 @@ fn tcp(topology: &Topology, blue: &str) -> Result<()> {
 
 /// Where a packet of this flow must be seen.
 fn expected(flow: &str) -> Vec<&'static str> {
-    let (protocol, addresses) = flow.split_once(' ').unwrap();
+    let (protocol, addresses) = flow.split_once(' ').expect("a flow begins with its protocol");
     let vlan = addresses.starts_with("10.0.100.");
     let device = ["net:net_dev_queue", "net:net_dev_start_xmit"];
     let mut path = vec![if protocol.ends_with('6') { "ip6_output" } else { "ip_output" }];

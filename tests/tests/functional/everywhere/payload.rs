@@ -51,7 +51,7 @@ fn compare(events: &Events, sent: &[u8], snaplen: usize) -> usize {
     let (mut seen, mut beyond_linear, mut large) = (BTreeSet::new(), 0, 0);
     for event in events.hits() {
         let packet = event.packet();
-        let sliced = LaxSlicedPacket::from_ethernet(&packet).unwrap();
+        let sliced = LaxSlicedPacket::from_ethernet(&packet).expect("it begins with an Ethernet header");
         let Some(TransportSlice::Tcp(tcp)) = &sliced.transport else { continue };
         if tcp.destination_port() != 7000 {
             continue;

@@ -117,7 +117,8 @@ fn ends_well_when_nobody_reads_any_more() -> Result<()> {
 #[test]
 fn the_file_is_only_for_its_owner() -> Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
-    let recorded = Tracer::collect(["-p", "ip_rcv", "--cmd", "true"]).finish()?;
+    // Without a name it is `events.json`, in the current directory.
+    let recorded = Tracer::collect(["-p", "ip_rcv", "--cmd", "true", "-o"]).without_file().finish()?;
     assert_eq!(recorded.path().metadata()?.permissions().mode() & 0o777, 0o600);
     let events = Events::read(&recorded.path())?;
     assert!(events.0[0].0.get("startup").is_some(), "the first event is `startup`: {events:?}");
