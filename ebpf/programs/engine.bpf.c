@@ -62,7 +62,7 @@ struct call {
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 8192);
-	__type(key, u64);
+	__type(key, struct call_key);
 	__type(value, struct call);
 } calls SEC(".maps");
 
@@ -237,7 +237,7 @@ INTERNAL int process(struct hit *hit)
 	return 0;
 }
 
-INTERNAL int remember_call(struct hit *hit, u64 key)
+INTERNAL int remember_call(struct hit *hit, struct call_key *key)
 {
 	struct call call = { .index = hit->index };
 	struct sk_buff *packet;
@@ -250,15 +250,15 @@ INTERNAL int remember_call(struct hit *hit, u64 key)
 		bpf_core_read(&call.device, sizeof(call.device), &packet->dev);
 	if (!call.device)
 		call.device = hit->device_argument;
-	if (!bpf_map_update_elem(&calls, &key, &call, BPF_ANY))
+	if (key && !bpf_map_update_elem(&calls, key, &call, BPF_ANY))
 		return 1;
 	count_loss(hit->index, LOSS_CALL_TABLE_FULL);
 	return 0;
 }
 
-INTERNAL int recall(struct hit *hit, u64 key)
+INTERNAL int recall(struct hit *hit, struct call_key *key)
 {
-	struct call *call = bpf_map_lookup_elem(&calls, &key);
+	struct call *call = key ? bpf_map_lookup_elem(&calls, key) : NULL;
 
 	if (!call)
 		return 0;
@@ -268,8 +268,13 @@ INTERNAL int recall(struct hit *hit, u64 key)
 	hit->number = call->number;
 	if (!configure(hit, call->index))
 		return 0;
-	bpf_map_delete_elem(&calls, &key);
+	bpf_map_delete_elem(&calls, key);
 	return 1;
+}
+
+INTERNAL int is_remembered(struct call_key *key)
+{
+	return key && bpf_map_lookup_elem(&calls, key);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -6,7 +6,7 @@ static __always_inline int function_entry(struct pt_regs *regs)
 {
 	struct hit hit = {};
 
-	if (!enabled || !at_entry(&hit, regs))
+	if (!enabled || !at_entry(&hit, regs, false))
 		return 0;
 	return process(&hit);
 }

@@ -270,7 +270,10 @@ impl<'a> Attacher<'a> {
         let symbols = self.kernel.symbols()?;
         let map = self.loaded.map("probes_by_address")?;
         for &index in indices {
+            let return_bit =
+                if self.probes[index].probe_type == ProbeType::Kretprobe { wire::RETURN_ADDRESS_BIT as u64 } else { 0 };
             for address in symbols.functions(&self.probes[index].target) {
+                let address = address & !return_bit;
                 map.update(&address.to_ne_bytes(), &(index as u64).to_ne_bytes(), MapFlags::ANY).map_err(|error| {
                     Error::new(
                         ErrorKind::Failure,

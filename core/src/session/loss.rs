@@ -84,6 +84,7 @@ impl LossCounters {
                 (wire::LOSS_NO_SCRATCH, "no_scratch"),
                 (wire::LOSS_INCOMPLETE, "incomplete"),
                 (wire::LOSS_CALL_TABLE_FULL, "call_table_full"),
+                (wire::LOSS_ENTRY_UNKNOWN, "entry_unknown"),
             ] {
                 let at = at as usize * size_of::<u64>();
                 let count = per_cpu.iter().flatten().filter_map(|counters| {

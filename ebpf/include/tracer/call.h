@@ -57,11 +57,18 @@ static __always_inline u64 argument(struct pt_regs *regs, u8 number)
 }
 
 /* Fills in what the entry of a function says about the hit. False: this is no probe of ours. */
-static __always_inline int at_entry(struct hit *hit, struct pt_regs *regs)
+static __always_inline int at_entry(struct hit *hit, struct pt_regs *regs, bool of_return_probe)
 {
-	/* A kprobe program sees the address behind the first byte of the function. */
-	u64 index = has_cookies ? bpf_get_attach_cookie(regs) : index_at(PT_REGS_IP(regs) - 1);
+	u64 index;
 
+	if (has_cookies) {
+		index = bpf_get_attach_cookie(regs);
+	} else {
+		/* A kprobe program sees the address behind the first byte of the function. */
+		u64 address = PT_REGS_IP(regs) - 1;
+
+		index = index_at(of_return_probe ? address & ~RETURN_ADDRESS_BIT : address);
+	}
 	if (!configure(hit, index) || !hit->probe)
 		return 0;
 	hit->timestamp = bpf_ktime_get_ns();

@@ -23,11 +23,23 @@ INTERNAL int find_packet(struct hit *hit, u64 argument);
 /* Decides about the hit, and builds and sends its event. */
 INTERNAL int process(struct hit *hit);
 
-/* Remembers a call at its entry under a key that its return knows too. False: it could not be remembered. */
-INTERNAL int remember_call(struct hit *hit, u64 key);
+/*
+ * A call, from its entry to its return. `place` is the session's number for it, or where its return address is on the stack;
+ * there several calls can be alive, when a function ends by jumping to another: `which` tells them apart.
+ */
+struct call_key {
+	u64 place;
+	u64 which;
+};
+
+/* Remembers a call at its entry. False: it could not be remembered. */
+INTERNAL int remember_call(struct hit *hit, struct call_key *key);
 
 /* Gets back, at its return, what remember_call() knew of a call. False: nothing. */
-INTERNAL int recall(struct hit *hit, u64 key);
+INTERNAL int recall(struct hit *hit, struct call_key *key);
+
+/* Whether remember_call() knows a call. */
+INTERNAL int is_remembered(struct call_key *key);
 
 /* Counts a loss for a probe. */
 INTERNAL int count_loss(u32 index, u32 cause);

@@ -19,6 +19,12 @@
  */
 #define INDEX_MARK 0x74726163657249ULL
 
+/*
+ * In the table of probes by address, return probes stand under the address of their function with this bit cleared: the same
+ * function can have a probe at its entry too. Addresses of the kernel have it set.
+ */
+#define RETURN_ADDRESS_BIT 0x8000000000000000ULL
+
 /* Deepest stack that is recorded, in frames. */
 #define STACK_DEPTH 64
 
@@ -94,6 +100,8 @@ enum loss_cause {
 	LOSS_INCOMPLETE,
 	/* The return of a call whose entry could not be remembered. */
 	LOSS_CALL_TABLE_FULL,
+	/* The return of a call whose entry is not known: it was made before collection began, or pushed out by others. */
+	LOSS_ENTRY_UNKNOWN,
 	LOSS_CAUSES,
 };
 
