@@ -182,9 +182,13 @@ static __always_inline void send(struct hit *hit, struct scratch *scratch)
 	u64 flags = BPF_RB_NO_WAKEUP;
 	u32 length = hit->length;
 
-	if (length > event_size)
+	/* For the verifier: append() does not let it happen. */
+	if (length > event_size) {
+		count_loss(hit->index, LOSS_NO_SCRATCH);
 		return;
-	if (!(++scratch->built % WAKE_CHECK) && hit->timestamp - woken > WAKE_INTERVAL && bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= wake_level) {
+	}
+	if (!(++scratch->built % WAKE_CHECK) && hit->timestamp - woken > WAKE_INTERVAL &&
+	    bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= wake_level) {
 		woken = hit->timestamp;
 		flags = BPF_RB_FORCE_WAKEUP;
 	}

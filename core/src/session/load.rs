@@ -52,8 +52,7 @@ pub struct ProgramReport {
 /// A loaded object, not yet attached to anything.
 pub(super) struct Loaded {
     pub(super) object: Object,
-    /// The variables of the object by name: which map, where in it.
-    variables: Vec<(String, &'static str, usize, usize)>,
+    variables: Vec<Variable>,
 }
 
 /// The programs of tracking: name, the function that they sit at, and whether an older kernel needs it instead of another.
@@ -208,8 +207,16 @@ fn attempt(plan: &Plan<'_>, without: Option<usize>) -> Result<Loaded, Refusal> {
     Ok(Loaded { object, variables })
 }
 
-/// Where the global variables are. libbpf-rs finds them only for code that was generated with the object.
-fn variables(open: &OpenObject) -> Result<Vec<(String, &'static str, usize, usize)>, Refusal> {
+/// A global variable of the object: in which section, and where in it.
+struct Variable {
+    name: String,
+    section: &'static str,
+    offset: usize,
+    size: usize,
+}
+
+/// Finds the global variables. libbpf-rs finds them only for code that was generated with the object.
+fn variables(open: &OpenObject) -> Result<Vec<Variable>, Refusal> {
     // SAFETY: the pointer is that of a live object, which `open` keeps alive longer than the borrow.
     let raw = unsafe { open.as_libbpf_object().as_ref() };
     let btf = Btf::from_bpf_object(raw)?
@@ -225,18 +232,14 @@ fn variables(open: &OpenObject) -> Result<Vec<(String, &'static str, usize, usiz
             let name =
                 variable.filter(|ty| Var::try_from(*ty).is_ok()).and_then(|ty| ty.name()?.to_str().map(str::to_owned));
             if let Some(name) = name {
-                found.push((name, map, entry.offset as usize, entry.size));
+                found.push(Variable { name, section: map, offset: entry.offset as usize, size: entry.size });
             }
         }
     }
     Ok(found)
 }
 
-fn set_constants(
-    open: &mut OpenObject,
-    variables: &[(String, &'static str, usize, usize)],
-    constants: &[(&str, Vec<u8>)],
-) -> Result<(), Error> {
+fn set_constants(open: &mut OpenObject, variables: &[Variable], constants: &[(&str, Vec<u8>)]) -> Result<(), Error> {
     let mut map = open
         .maps_mut()
         .find(|map| map.name().to_string_lossy().ends_with(".rodata"))
@@ -245,8 +248,8 @@ fn set_constants(
     for (name, value) in constants {
         let place = variables
             .iter()
-            .find(|(variable, map, _, size)| variable == name && *map == ".rodata" && *size == value.len())
-            .and_then(|(_, _, offset, size)| data.get_mut(*offset..offset + size));
+            .find(|found| found.name == *name && found.section == ".rodata" && found.size == value.len())
+            .and_then(|found| data.get_mut(found.offset..found.offset + found.size));
         match place {
             Some(place) => place.copy_from_slice(value),
             None => {
@@ -274,7 +277,10 @@ fn set_sizes(open: &mut OpenObject, plan: &Plan<'_>, event_size: u32) -> Result<
                 map.set_value_size(size)?;
             }
             Some("packets") => map.set_max_entries(if plan.tracking.is_empty() { 1 } else { plan.table_size })?,
-            Some("buffers") => map.set_max_entries(if plan.tracking.is_empty() { 1 } else { plan.table_size * 2 })?,
+            // Packets with several buffers, and room in which this table, which forgets without a word, is never the tighter one.
+            Some("buffers") => {
+                map.set_max_entries(if plan.tracking.is_empty() { 1 } else { plan.table_size * 2 + 1024 })?;
+            }
             _ => {}
         }
     }
@@ -378,19 +384,20 @@ impl Loaded {
     fn variable(&self, name: &str, length: usize) -> Result<NonNull<u8>, Error> {
         let missing =
             || Error::new(ErrorKind::Failure, format!("the eBPF programs have no {length}-byte variable `{name}`"));
-        let (_, section, offset, _) = self
+        let found = self
             .variables
             .iter()
-            .find(|(variable, section, _, size)| variable == name && *size == length && *section != ".rodata")
+            .find(|found| found.name == name && found.size == length && found.section != ".rodata")
             .ok_or_else(missing)?;
-        let map = self.object.maps().find(|map| map.name().to_string_lossy().ends_with(section)).ok_or_else(missing)?;
+        let map =
+            self.object.maps().find(|map| map.name().to_string_lossy().ends_with(found.section)).ok_or_else(missing)?;
         let mut size = 0;
         // SAFETY: the map is alive; libbpf returns the memory that it shares with the kernel, and its size.
         let memory = unsafe { libbpf_sys::bpf_map__initial_value(map.as_libbpf_object().as_ptr(), &raw mut size) };
         let memory =
-            NonNull::new(memory.cast::<u8>()).filter(|_| offset + length <= size as usize).ok_or_else(missing)?;
+            NonNull::new(memory.cast::<u8>()).filter(|_| found.offset + length <= size as usize).ok_or_else(missing)?;
         // SAFETY: the offset was just checked to lie inside.
-        Ok(unsafe { memory.add(*offset) })
+        Ok(unsafe { memory.add(found.offset) })
     }
 
     /// Switches collection on or off in all programs at once.
