@@ -146,6 +146,12 @@ static __always_inline void forget_buffer(u64 head)
 	bpf_map_delete_elem(&buffers, &head);
 }
 
+/*
+ * Two programs do the same at some functions. The kernel does not run a program on a CPU where it is running already: when it
+ * is interrupted by a softirq that frees a packet too, it is skipped for that one, whose buffer would keep its identity for
+ * the next packet. The other program is not running at that moment.
+ */
+
 /* 6.1 and later: the one place where a head goes back to the allocator. */
 SEC("fentry/skb_free_head")
 int BPF_PROG(track_free_head, struct sk_buff *skb)
@@ -154,7 +160,14 @@ int BPF_PROG(track_free_head, struct sk_buff *skb)
 	return 0;
 }
 
-/* 5.10, where skb_free_head is inlined: the last reference to the data is about to go. */
+SEC("fentry/skb_free_head")
+int BPF_PROG(track_free_head_2, struct sk_buff *skb)
+{
+	forget_buffer((u64)skb->head);
+	return 0;
+}
+
+/* 5.10, where skb_free_head is inlined (and programs are never skipped): the last reference to the data is about to go. */
 SEC("fentry/skb_release_data")
 int BPF_PROG(track_release_data, struct sk_buff *skb)
 {
@@ -177,6 +190,14 @@ int BPF_PROG(track_stolen_napi, struct sk_buff *skb)
 
 SEC("fentry/kfree_skb_partial")
 int BPF_PROG(track_stolen_partial, struct sk_buff *skb, bool head_stolen)
+{
+	if (head_stolen)
+		forget_buffer((u64)skb->head);
+	return 0;
+}
+
+SEC("fentry/kfree_skb_partial")
+int BPF_PROG(track_stolen_partial_2, struct sk_buff *skb, bool head_stolen)
 {
 	if (head_stolen)
 		forget_buffer((u64)skb->head);

@@ -56,10 +56,12 @@ pub(super) struct Loaded {
 }
 
 /// The programs of tracking: name, the function that they sit at, and whether an older kernel needs it instead of another.
-const TRACKING_PROGRAMS: [(&str, &str); 6] = [
+const TRACKING_PROGRAMS: [(&str, &str); 8] = [
     ("track_free_head", "skb_free_head"),
+    ("track_free_head_2", "skb_free_head"),
     ("track_stolen_napi", "napi_skb_free_stolen_head"),
     ("track_stolen_partial", "kfree_skb_partial"),
+    ("track_stolen_partial_2", "kfree_skb_partial"),
     ("track_expand_entry", "pskb_expand_head"),
     ("track_expand_exit", "pskb_expand_head"),
     // Only where the first one is missing.

@@ -26,7 +26,7 @@ pub type LossTable = BTreeMap<LossKey, u64>;
 
 /// Hits whose event is not there, as opposed to events that lack something.
 pub fn is_lost_event(cause: &str) -> bool {
-    !matches!(cause, "incomplete" | "tracking_evicted" | "tracking_failed")
+    cause != "incomplete" && !cause.starts_with("tracking_")
 }
 
 /// Size of `struct bpf_link_info` from which on kernels count the hits that a link missed (6.7).
@@ -93,8 +93,19 @@ impl LossCounters {
                 add(cause, Some(probe), count.sum());
             }
         }
+        // Of two programs that do the same at a function, one sees what the other is skipped for, unless both are.
+        let mut tracking: BTreeMap<&str, u64> = BTreeMap::new();
         for (name, fd) in &self.programs {
-            add("missed", Some(name), program_misses(*fd));
+            let misses = program_misses(*fd);
+            if name.starts_with("track_") {
+                let both = tracking.entry(name.trim_end_matches("_2")).or_insert(u64::MAX);
+                *both = misses.min(*both);
+            } else {
+                add("missed", Some(name), misses);
+            }
+        }
+        for (name, misses) in tracking {
+            add("tracking_missed", Some(name), misses);
         }
         for (probe, fd) in &self.links {
             add("missed", Some(probe), link_info(*fd).map_or(0, |(missed, _)| missed));
