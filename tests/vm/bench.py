@@ -53,7 +53,7 @@ def measure(tracer: str, scenario: dict) -> list[dict]:
     messages = []
     for line in process.stderr:
         messages.append(line)
-        if "ready" in line.split():
+        if line.startswith("ready"):
             break
     else:
         sys.exit(f"bench: tracer ended before it was ready, with status {process.wait()}:\n{''.join(messages)}")
