@@ -13,7 +13,6 @@
 //! Attachments go away when the session is refused, after everything has been written.
 
 mod attach;
-mod kprobe;
 mod link;
 mod load;
 mod loss;

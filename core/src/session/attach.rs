@@ -14,7 +14,6 @@ use crate::kernel::Kernel;
 use crate::kernel::features::{Features, attach_multi, attach_tracepoint, load_program};
 use crate::probe::{Origin, Probe, ProbeType};
 
-use super::kprobe::KprobeEvents;
 use super::load::{Loaded, c_name, tracepoint_program};
 
 /// How a probe was attached.
@@ -107,7 +106,6 @@ pub(super) fn attach(
         kernel,
         loaded,
         features,
-        events: KprobeEvents::find(kernel),
         probes,
         attachments: Attachments::default(),
         outcomes: vec![None; probes.len()],
@@ -130,7 +128,6 @@ struct Attacher<'a> {
     kernel: &'a Kernel,
     loaded: &'a Loaded,
     features: Features,
-    events: Option<KprobeEvents>,
     probes: &'a [Probe],
     attachments: Attachments,
     outcomes: Vec<Option<Result<Means, AttachError>>>,
@@ -234,31 +231,17 @@ impl<'a> Attacher<'a> {
             ProbeType::Kretprobe => &[("kretprobe_entry", false), ("kretprobe_single", true)],
             _ => &[("kprobe_single", false)],
         };
-        let address = match self.kernel.symbols() {
-            Err(_) => None,
-            Ok(symbols) => {
-                let mut addresses = symbols.functions(&probe.target);
-                match (addresses.next(), addresses.next()) {
-                    (Some(address), None) => Some(address),
-                    _ => return Ok(Err(self.explain(index, None))),
-                }
-            }
-        };
+        // Newer kernels refuse an ambiguous name, older ones take one of its functions without a word.
+        if self.kernel.symbols().is_ok_and(|symbols| symbols.functions(&probe.target).count() != 1) {
+            return Ok(Err(self.explain(index, None)));
+        }
         let mut links = Vec::new();
         for &(program, is_return) in parts {
-            let program = self.program(program)?;
-            let attached = match (&self.events, address) {
-                (Some(events), Some(address)) => events.attach(&program, address, is_return, cookie),
-                // Addresses are hidden, or there are no performance events for kprobes: by name, in libbpf's ways.
-                _ => {
-                    let options = KprobeOpts { cookie, ..KprobeOpts::default() };
-                    let attached = program.attach_kprobe_with_opts(is_return, &probe.target, options);
-                    attached.map_err(|error| io_error(&error))
-                }
-            };
+            let options = KprobeOpts { cookie, ..KprobeOpts::default() };
+            let attached = self.program(program)?.attach_kprobe_with_opts(is_return, &probe.target, options);
             match attached {
                 Ok(link) => links.push((probe.to_string(), link)),
-                Err(error) => return Ok(Err(self.explain(index, Some(&error)))),
+                Err(error) => return Ok(Err(self.explain(index, Some(&io_error(&error))))),
             }
         }
         self.attachments.links.extend(links);
@@ -368,7 +351,7 @@ fn copy_with_index(object: &Object, program: &ProgramMut<'_>, index: u64) -> io:
 }
 
 /// libbpf's error as one of the system.
-pub(super) fn io_error(error: &libbpf_rs::Error) -> io::Error {
+fn io_error(error: &libbpf_rs::Error) -> io::Error {
     // libbpf-rs keeps the code only as a kind.
     use libbpf_rs::ErrorKind as Kind;
     match error.kind() {
