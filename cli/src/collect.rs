@@ -44,6 +44,7 @@ pub(crate) fn run(args: &CollectArgs, matches: &ArgMatches) -> anyhow::Result<()
         probes: args.probes(),
         ring_size: args.ring_size,
         table_size: args.table_size,
+        max_events_per_second: args.max_events_per_second,
     };
     let mut session = Session::open(&kernel, options)?;
     output.startup(&startup(&kernel))?;

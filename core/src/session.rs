@@ -26,6 +26,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
+use tracer_ebpf::wire;
 
 use crate::collector::{Collector, Decode, Needs};
 use crate::error::{Error, ErrorKind};
@@ -44,12 +45,14 @@ use record::Recorder;
 
 pub use attach::{AttachError, AttachTable, Means};
 pub use load::ProgramReport;
-pub use loss::{LossKey, LossTable, is_lost_event};
+pub use loss::{LossKey, LossTable, SAMPLED_OUT, is_lost_event};
 pub use reader::Sink;
 pub use record::text;
 
 /// How often counters are looked at while collecting.
 const LOSS_INTERVAL: Duration = Duration::from_secs(1);
+
+const NS_PER_SECOND: u64 = 1_000_000_000;
 
 /// What a session is opened with.
 #[derive(Debug)]
@@ -66,6 +69,8 @@ pub struct Options<'a> {
     pub ring_size: u32,
     /// Packets tracked at a time; a power of two.
     pub table_size: u32,
+    /// Events that are recorded in a second at most. When there are more, packets are left out with all of their events.
+    pub max_events_per_second: Option<u32>,
 }
 
 /// A collector that takes part.
@@ -85,6 +90,7 @@ pub struct Session<'k> {
     table: AttachTable,
     warnings: Vec<String>,
     counters: LossCounters,
+    max_events_per_second: Option<u32>,
     // Dropped in this order: detach, then unload.
     attachments: Attachments,
     loaded: Loaded,
@@ -99,12 +105,29 @@ pub struct Summary {
     pub events_by_probe: Vec<u64>,
     /// What was lost.
     pub losses: LossTable,
+    /// How many packets were recorded, when there was a limit to the events in a second.
+    pub sampling: Option<Sampling>,
     /// Why writing ended early.
     pub write_error: Option<io::Error>,
     /// The kernel counts the hits of kprobes that it skips.
     pub kernel_counts_misses: bool,
     /// Why the first unreadable record could not be read.
     pub first_unreadable: Option<String>,
+}
+
+/// What a limit to the events in a second did.
+#[derive(Clone, Copy, Debug)]
+pub struct Sampling {
+    /// The limit.
+    pub max_events_per_second: u32,
+    /// Packets that were seen.
+    pub packets: u64,
+    /// Those of them that were not recorded.
+    pub packets_left_out: u64,
+    /// The share of packets, from 0 to 1, that was let through last.
+    pub share: f64,
+    /// The lowest share.
+    pub lowest_share: f64,
 }
 
 impl<'k> Session<'k> {
@@ -123,6 +146,7 @@ impl<'k> Session<'k> {
             }
         })?;
 
+        let max_events_per_second = options.max_events_per_second;
         let mut warnings = Vec::new();
         let mut collectors = Vec::new();
         for (collector, named) in options.collectors {
@@ -135,7 +159,12 @@ impl<'k> Session<'k> {
         }
         let mut specs = options.probes;
         specs.extend(collectors.iter().flat_map(|running| running.needs.probes.iter().cloned()));
-        let tracking = collectors.iter().find_map(|running| running.needs.tracking.clone()).unwrap_or_default();
+        let tracking = match collectors.iter().find_map(|running| running.needs.tracking.clone()) {
+            Some(tracking) => tracking,
+            // Packets are left out whole, so it must be known which is which.
+            None if max_events_per_second.is_some() => tracking_programs(kernel)?,
+            None => Vec::new(),
+        };
         let wants_symbols = collectors.iter().any(|running| !running.needs.symbols.is_empty())
             || specs.iter().any(|spec| spec.probe_type != ProbeType::RawTracepoint);
 
@@ -154,6 +183,7 @@ impl<'k> Session<'k> {
                 probes: &resolution.probes,
                 ring_size: options.ring_size,
                 table_size: options.table_size,
+                event_interval: max_events_per_second.map_or(0, |events| NS_PER_SECOND.div_ceil(events.max(1).into())),
                 tracking: &tracking,
             };
             let (loaded, refused) = load::load(&plan)?;
@@ -174,6 +204,7 @@ impl<'k> Session<'k> {
             let address = kernel.symbols().ok().and_then(|symbols| symbols.addresses(symbol).next());
             loaded.set_u64(variable, address.unwrap_or(0))?;
         }
+        loaded.set_u64("average_events", (probes.len() as u64) * u64::from(wire::AVERAGE_ONE))?;
         let (attachments, table) = attach::attach(kernel, &loaded, features, &tracking, &probes)?;
         if table.outcomes.iter().all(Result::is_err) {
             let reason = table.outcomes.iter().find_map(|outcome| outcome.as_ref().err());
@@ -181,7 +212,7 @@ impl<'k> Session<'k> {
             return Err(Error::new(ErrorKind::KernelLacks, format!("none of the probes could be attached{reason}")));
         }
         let counters = LossCounters::new(&loaded, &attachments, &probes)?;
-        Ok(Self { kernel, probes, collectors, table, warnings, counters, attachments, loaded })
+        Ok(Self { kernel, probes, collectors, table, warnings, counters, max_events_per_second, attachments, loaded })
     }
 
     /// The probes, attached or not.
@@ -269,6 +300,7 @@ impl<'k> Session<'k> {
             events: written.events,
             events_by_probe: recorder.stored,
             losses,
+            sampling: self.max_events_per_second.map(|limit| sampling(loaded, limit)).transpose()?,
             write_error: written.error,
             kernel_counts_misses: self.counters.kernel_counts,
             first_unreadable: recorder.first_error.map(|error| error.to_string()),
@@ -279,6 +311,18 @@ impl<'k> Session<'k> {
     pub fn detach(self) {
         drop(self.attachments);
     }
+}
+
+fn sampling(loaded: &Loaded, max_events_per_second: u32) -> Result<Sampling, Error> {
+    let counted = loaded.sampling()?;
+    let share = |parts: u64| parts as f64 / wire::SAMPLING_ALL as f64;
+    Ok(Sampling {
+        max_events_per_second,
+        packets: counted.packets,
+        packets_left_out: counted.packets_left_out,
+        share: share(counted.share),
+        lowest_share: share(counted.lowest_share),
+    })
 }
 
 /// Sends what was lost since the last report towards the file.
@@ -306,7 +350,7 @@ pub fn now() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is writable, and every kernel has this clock.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+    time.tv_sec as u64 * NS_PER_SECOND + time.tv_nsec as u64
 }
 
 /// Returns when every program that was running has ended.

@@ -3,6 +3,7 @@
 #include <tracer/engine.h>
 #include <tracer/atomic.h>
 #include <tracer/dispatch.h>
+#include <tracer/sampling.h>
 #include <tracer/tracking.h>
 
 volatile bool enabled;
@@ -130,11 +131,11 @@ static __always_inline void read_packet(struct hit *hit, struct scratch *scratch
 		return;
 	}
 	hit->skb = copy;
-	if (tracking_enabled && copy->head)
+	if (!event_interval && tracking_enabled && copy->head)
 		recognise(hit, (u64)copy->head);
 }
 
-/* The same without memory to read into: only who the packet is. */
+/* Only who the packet is: without memory to read the rest into, or before it is known whether it is wanted. */
 static __always_inline void read_head(struct hit *hit)
 {
 	struct sk_buff *packet = hit->packet;
@@ -142,6 +143,14 @@ static __always_inline void read_head(struct hit *hit)
 
 	if (packet && tracking_enabled && !bpf_core_read(&head, sizeof(head), &packet->head) && head)
 		recognise(hit, head);
+}
+
+/* Under a cap on events: decides whether this one is left out. */
+static __always_inline bool is_left_out(struct hit *hit)
+{
+	if (!hit->is_return)
+		read_head(hit);
+	return hit->number ? hit->number & LEFT_OUT : !admit_event(hit->timestamp);
 }
 
 static __always_inline struct scratch *claim_scratch(struct hit *hit)
@@ -204,16 +213,23 @@ INTERNAL int process(struct hit *hit)
 
 	if (!hit->probe)
 		return 0;
+	if (event_interval && is_left_out(hit)) {
+		count_loss(hit->index, LOSS_SAMPLED_OUT);
+		return 0;
+	}
 	scratch = claim_scratch(hit);
 	hit->address = (u64)hit->packet;
 	if (hit->is_return)
 		hit->packet = NULL;
-	else if (!scratch)
-		read_head(hit);
-	else if (hit->packet)
+	else if (scratch && hit->packet)
 		read_packet(hit, scratch);
-	if (hit->number && !identify(hit, hit->number))
+	else if (!event_interval)
+		read_head(hit);
+	if (hit->number && !identify(hit, hit->number)) {
 		hit->number = 0;
+		if (event_interval)
+			charge_event();
+	}
 	if (!scratch) {
 		count_loss(hit->index, LOSS_NO_SCRATCH);
 		return 0;

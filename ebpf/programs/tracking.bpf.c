@@ -8,6 +8,7 @@
  */
 #include <tracer/tracking.h>
 #include <tracer/atomic.h>
+#include <tracer/sampling.h>
 
 #include <bpf/bpf_tracing.h>
 
@@ -32,6 +33,8 @@ struct packet {
 	u64 hits;
 	/* Buffers that lead here. 0: the slot is free. */
 	u64 buffers;
+	/* Under a cap on events: how many of its events the budget has been charged with in advance. */
+	u64 expected;
 };
 
 /* Sized by the loader: `table_size`. */
@@ -104,6 +107,11 @@ INTERNAL u64 begin_tracking(u64 head, u64 timestamp)
 	if (packet->buffers)
 		__sync_fetch_and_add(&tracking_counters.evicted, 1);
 	packet->number = 0;
+	if (event_interval) {
+		packet->expected = admit_packet(number, timestamp);
+		if (!packet->expected)
+			number |= LEFT_OUT;
+	}
 	packet->first_seen = timestamp;
 	packet->first_head = head;
 	packet->hits = 0;
@@ -127,7 +135,22 @@ INTERNAL int identify(struct hit *hit, u64 number)
 	hit->first_seen = packet->first_seen;
 	hit->first_head = packet->first_head;
 	hit->sequence = fetch_add(&packet->hits, 1);
+	if (event_interval && hit->sequence >= packet->expected)
+		charge_event();
 	return 1;
+}
+
+static __always_inline void drop_buffer(struct packet *packet)
+{
+	if (!event_interval) {
+		__sync_fetch_and_add(&packet->buffers, -1);
+		return;
+	}
+	if (fetch_add(&packet->buffers, -1) != 1 || packet->number & LEFT_OUT)
+		return;
+	settle_packet(packet->hits, packet->expected);
+	/* A call that the packet was handed to may yet return: that event is charged by itself. */
+	packet->expected = 0;
 }
 
 static __always_inline void forget_buffer(u64 head)
@@ -142,7 +165,7 @@ static __always_inline void forget_buffer(u64 head)
 		return;
 	packet = packet_numbered(*number);
 	if (packet && packet->buffers)
-		__sync_fetch_and_add(&packet->buffers, -1);
+		drop_buffer(packet);
 	bpf_map_delete_elem(&buffers, &head);
 }
 

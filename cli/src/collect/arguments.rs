@@ -43,6 +43,10 @@ pub(crate) struct CollectArgs {
     /// Stop after this time: seconds, or with a unit, as in `500ms`, `90s`, `5m`, `1h`
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(super) timeout: Option<Duration>,
+    /// Record no more events than this in a second. When there are more, only some of the packets are recorded, those with all
+    /// of their events
+    #[arg(long, value_name = "EVENTS", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(super) max_events_per_second: Option<u32>,
     /// Size of the buffer between kernel and user space in bytes, rounded up to a power of two; K, M and G are understood
     #[arg(long, value_name = "SIZE", default_value = "16M", value_parser = parse_ring_size)]
     pub(super) ring_size: u32,

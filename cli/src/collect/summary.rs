@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use tracer_core::probe::Origin;
-use tracer_core::session::{Session, Summary, is_lost_event};
+use tracer_core::session::{SAMPLED_OUT, Sampling, Session, Summary, is_lost_event};
 
 use super::control::lost_events;
 use crate::report;
@@ -60,7 +60,11 @@ pub(super) fn print(session: &Session<'_>, summary: &Summary) {
     if !summary.losses.is_empty() {
         let mut table = format!("  {:<18} {:>12}  where", "cause", "count");
         for (key, count) in &summary.losses {
-            let note = if is_lost_event(key.cause) { "" } else { " (no event lost)" };
+            let note = match key.cause {
+                SAMPLED_OUT => " (as asked for)",
+                cause if is_lost_event(cause) => "",
+                _ => " (no event lost)",
+            };
             let place = key.probe.as_deref().unwrap_or("-");
             // Writing to a string does not fail.
             let _ = write!(table, "\n  {:<18} {count:>12}  {place}{note}", key.cause);
@@ -68,6 +72,9 @@ pub(super) fn print(session: &Session<'_>, summary: &Summary) {
         for line in table.lines() {
             report::line(line);
         }
+    }
+    if let Some(sampling) = &summary.sampling {
+        report::line(sampled(sampling, summary));
     }
     if let Some(error) = &summary.first_unreadable {
         report::warning(format_args!(
@@ -78,4 +85,21 @@ pub(super) fn print(session: &Session<'_>, summary: &Summary) {
     if has_kprobes && !summary.kernel_counts_misses {
         report::line("this kernel does not count the hits of kprobes that it skips while another one is running");
     }
+}
+
+/// What a limit to the events in a second did.
+fn sampled(sampling: &Sampling, summary: &Summary) -> String {
+    let limit = sampling.max_events_per_second;
+    let hits: u64 = summary.losses.iter().filter(|(key, _)| key.cause == SAMPLED_OUT).map(|(_, count)| count).sum();
+    if hits == 0 {
+        return format!("there were never more than {limit} events a second: nothing was left out");
+    }
+    let Sampling { packets, packets_left_out, .. } = sampling;
+    let percent = |share: f64| format!("{:.2} %", share * 100.0);
+    format!(
+        "left out, to record at most {limit} events a second: {hits} hits; {packets_left_out} of {packets} packets; the share \
+         that was let through was {} at the end, {} at the lowest",
+        percent(sampling.share),
+        percent(sampling.lowest_share),
+    )
 }

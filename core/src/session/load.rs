@@ -28,6 +28,8 @@ pub(super) struct Plan<'a> {
     pub(super) ring_size: u32,
     /// Packets that are tracked at a time, a power of two.
     pub(super) table_size: u32,
+    /// How long an event keeps others away where their number is capped, in ns; 0: it is not.
+    pub(super) event_interval: u64,
     /// The programs that keep the table of tracked packets true; none: packets are not tracked.
     pub(super) tracking: &'a [&'static str],
 }
@@ -172,7 +174,7 @@ fn attempt(plan: &Plan<'_>, without: Option<usize>) -> Result<Loaded, Refusal> {
     let hooks =
         plan.collectors.iter().enumerate().filter(|(index, _)| Some(*index) != without).map(|(_, running)| running);
     let atomics = if plan.features.fetch_atomics { objects::ATOMIC_FETCH } else { objects::ATOMIC_PLAIN };
-    let mut parts = vec![objects::ENGINE, objects::TRACKING, atomics, plan.dispatcher];
+    let mut parts = vec![objects::ENGINE, objects::TRACKING, objects::SAMPLING, atomics, plan.dispatcher];
     if plan.has(ProbeType::Kprobe) {
         parts.push(objects::KPROBE);
     }
@@ -194,6 +196,7 @@ fn attempt(plan: &Plan<'_>, without: Option<usize>) -> Result<Loaded, Refusal> {
         ("tracking_enabled", vec![u8::from(!plan.tracking.is_empty())]),
         ("table_size", u64::from(plan.table_size).to_ne_bytes().to_vec()),
         ("event_size", event_size.to_ne_bytes().to_vec()),
+        ("event_interval", plan.event_interval.to_ne_bytes().to_vec()),
         ("wake_level", u64::from(plan.ring_size / 4).to_ne_bytes().to_vec()),
     ];
     if plan.has(ProbeType::RawTracepoint) {
@@ -424,6 +427,13 @@ impl Loaded {
         let place = self.variable("tracking_counters", size_of::<wire::tracking_counters>())?;
         // SAFETY: as above; the struct is made of integers, which the programs only ever add to.
         Ok(unsafe { place.as_ptr().cast::<wire::tracking_counters>().read_volatile() })
+    }
+
+    /// What became of packets under a cap on events so far.
+    pub(super) fn sampling(&self) -> Result<wire::sampling, Error> {
+        let place = self.variable("sampling", size_of::<wire::sampling>())?;
+        // SAFETY: as above; the struct is made of integers that stand each for itself.
+        Ok(unsafe { place.as_ptr().cast::<wire::sampling>().read_volatile() })
     }
 }
 

@@ -24,9 +24,12 @@ pub struct LossKey {
 /// Counts since the beginning of the session. Entries with a count of 0 are left out.
 pub type LossTable = BTreeMap<LossKey, u64>;
 
-/// Hits whose event is not there, as opposed to events that lack something.
+/// The cause of hits that were left out because the user wanted no more events.
+pub const SAMPLED_OUT: &str = "sampled_out";
+
+/// Hits whose event should be there and is not, as opposed to events that lack something or are not wanted.
 pub fn is_lost_event(cause: &str) -> bool {
-    cause != "incomplete" && !cause.starts_with("tracking_")
+    cause != "incomplete" && cause != SAMPLED_OUT && !cause.starts_with("tracking_")
 }
 
 /// Size of `struct bpf_link_info` from which on kernels count the hits that a link missed (6.7).
@@ -85,6 +88,7 @@ impl LossCounters {
                 (wire::LOSS_INCOMPLETE, "incomplete"),
                 (wire::LOSS_CALL_TABLE_FULL, "call_table_full"),
                 (wire::LOSS_ENTRY_UNKNOWN, "entry_unknown"),
+                (wire::LOSS_SAMPLED_OUT, SAMPLED_OUT),
             ] {
                 let at = at as usize * size_of::<u64>();
                 let count = per_cpu.iter().flatten().filter_map(|counters| {

@@ -102,6 +102,8 @@ enum loss_cause {
 	LOSS_CALL_TABLE_FULL,
 	/* The return of a call whose entry is not known: it was made before collection began, or pushed out by others. */
 	LOSS_ENTRY_UNKNOWN,
+	/* Left out to keep the cap on events: no loss, but what the user asked for. */
+	LOSS_SAMPLED_OUT,
 	LOSS_CAUSES,
 };
 
@@ -116,6 +118,21 @@ struct tracking_counters {
 	__u64 evicted;
 	/* Packets that could not be entered. */
 	__u64 failed;
+};
+
+/* A share of the packets is given in parts of this. */
+#define SAMPLING_ALL 0x100000000ULL
+
+/* How many events a packet has on average is given in parts of this. */
+#define AVERAGE_ONE 256
+
+/* What became of packets under a cap on events. */
+struct sampling {
+	__u64 packets;
+	__u64 packets_left_out;
+	/* The share of the packets that pass, as it was last set, and the lowest one so far. */
+	__u64 share;
+	__u64 lowest_share;
 };
 
 #endif

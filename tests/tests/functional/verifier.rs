@@ -44,6 +44,7 @@ pub(crate) fn options<'a>(
         probes: probes.iter().map(|probe| probe.parse::<ProbeSpec>()).collect::<Result<_, _>>()?,
         ring_size: 1 << 20,
         table_size: 16_384,
+        max_events_per_second: None,
     })
 }
 
