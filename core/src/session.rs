@@ -235,6 +235,11 @@ impl<'k> Session<'k> {
         &self.warnings
     }
 
+    /// How many events are recorded in a second at most.
+    pub fn max_events_per_second(&self) -> Option<u32> {
+        self.max_events_per_second
+    }
+
     /// The collectors that run.
     pub fn collectors(&self) -> impl Iterator<Item = &'static Collector> {
         self.collectors.iter().map(|running| running.collector)

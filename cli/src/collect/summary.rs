@@ -45,8 +45,10 @@ pub(super) fn ready(session: &Session<'_>) -> String {
     let means: Vec<String> = means.iter().map(|(name, count)| format!("{count} by {name}")).collect();
     let names: Vec<&str> = session.collectors().map(|collector| collector.name).collect();
     let attached = outcomes.iter().flatten().count();
+    let limit = session.max_events_per_second();
+    let limit = limit.map_or_else(String::new, |limit| format!("; at most {limit} events a second"));
     format!(
-        "ready: {attached} of {} probes attached ({}); collectors: {}",
+        "ready: {attached} of {} probes attached ({}); collectors: {}{limit}",
         outcomes.len(),
         means.join(", "),
         if names.is_empty() { "none".to_owned() } else { names.join(", ") }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! On 5.10: it starts, shows packets, and says what it can't do there.
 //!
-//! Cost: one topology and one session a test, 3 s; two tests.
+//! Cost: one topology and one session a test, 3 s; three tests.
 
 use anyhow::Result;
 use tracer_tests::{Topology, Tracer};
@@ -55,5 +55,26 @@ fn kprobes_and_return_probes_show_a_ping_and_what_is_missing_is_said() -> Result
     assert_eq!(pings, 20, "{}", recorded.ended.stderr);
     assert_eq!(events.at("ip6_input").filter(|event| event.flow().is_some()).count(), 20);
     assert!(recorded.ended.stderr.contains("this kernel does not count"), "{}", recorded.ended.stderr);
+    Ok(())
+}
+
+#[test]
+fn a_flood_is_thinned_out_to_whole_packets() -> Result<()> {
+    let topology = Topology::ipv4_only()?;
+    let arguments = ["-p", "ip_output", "-p", "tp:net:netif_rx", "-p", "ip_rcv", "-p", "kr:icmp_rcv"];
+    let recorded = Tracer::collect(arguments.into_iter().chain(["--max-events-per-second", "500"]))
+        .during(|_| topology.red.ping("10.0.0.2", 10_000))?;
+    let events = recorded.events()?;
+    let mut times: Vec<u64> = events.hits().map(|event| event.timestamp()).collect();
+    times.sort_unstable();
+    assert!(times.windows(551).all(|times| times[550] - times[0] > 1_000_000_000), "551 events within a second");
+    let pings: Vec<_> = events.series().into_values().filter(|series| series[0].flow().is_some()).collect();
+    assert!(pings.len() > 20, "{}", recorded.ended.stderr);
+    for series in &pings {
+        let symbols: Vec<&str> = series.iter().map(|event| event.symbol()).collect();
+        assert_eq!(symbols, ["ip_output", "net:netif_rx", "ip_rcv", "icmp_rcv"]);
+    }
+    let left_out = events.losses().iter().filter(|((cause, _), _)| cause == "sampled_out").map(|(_, n)| n).sum::<u64>();
+    assert_eq!(left_out, 4 * (20_000 - pings.len() as u64), "{}", recorded.ended.stderr);
     Ok(())
 }

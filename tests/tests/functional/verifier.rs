@@ -49,10 +49,15 @@ pub(crate) fn options<'a>(
 }
 
 fn opens_with(arguments: &[&str]) -> Result<()> {
+    opens_with_cap(arguments, None)
+}
+
+fn opens_with_cap(arguments: &[&str], max_events_per_second: Option<u32>) -> Result<()> {
     let collectors = collector::all()?;
     let arguments_matched = matches(&collectors, arguments)?;
     let kernel = Kernel::new("/");
-    let session = Session::open(&kernel, options(&collectors, &arguments_matched, &PROBES)?)?;
+    let options = options(&collectors, &arguments_matched, &PROBES)?;
+    let session = Session::open(&kernel, Options { max_events_per_second, ..options })?;
     let running: Vec<&str> = session.collectors().map(|collector| collector.name).collect();
     let wanted: Vec<&str> = collectors.iter().map(|collector| collector.name).collect();
     assert_eq!(running, wanted, "{:?}", session.warnings());
@@ -88,4 +93,9 @@ fn takes_every_program_with_every_section() -> Result<()> {
 #[test]
 fn takes_every_program_with_the_longest_packets_and_every_section() -> Result<()> {
     opens_with(&["--snaplen", "65535", "--skb-sections", "all"])
+}
+
+#[test]
+fn takes_every_program_with_a_cap_on_events() -> Result<()> {
+    opens_with_cap(&["--snaplen", "255", "--skb-sections", "all"], Some(1000))
 }

@@ -2,6 +2,7 @@
 //! On 6.1, 6.12 and 7.
 
 mod attach;
+mod cap;
 mod fallback;
 mod functions;
 mod identity;
