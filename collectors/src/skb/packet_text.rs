@@ -8,21 +8,38 @@
 //! | layer | form |
 //! |---|---|
 //! | Ethernet (with `-e`) | `SRC > DST ethertype IPv4 (0x0800)` |
-//! | 802.3 (`SRC > DST` with `-e`) | `SRC > DST 802.3 LLC dsap STP (0x42) ssap STP (0x42) ctrl 0x03 length 38` |
+//! | 802.3 (`SRC > DST` with `-e`) | `SRC > DST 802.3 LLC dsap IPX (0xe0) ssap IPX (0xe0) ctrl 0x03 length 33`; spanning tree without LLC, but with `-e` |
+//! | SNAP | `802.3 LLC ... oui Cisco (0x00000c) pid CDP (0x2000) length 15`, `... oui Ethernet (0x000000) ethertype IPv4 (0x0800): INNER` |
 //! | VLAN tag, each | `vlan 100 p 5 [DEI]`, with `-e` followed by the next `ethertype ...` |
+//! | MPLS | `MPLS (label 100 tc 0 ttl 64) (label 200 tc 0 [S] ttl 64) [control word seq 7]: INNER` |
+//! | PPPoE | `PPPoE PADI [Service-Name] [Host-Uniq 0x7b]`, `PPPoE [ses 0x1]: PPP IP (0x0021): INNER` |
+//! | PPP | `PPP LCP (0xc021) Conf-Request (0x01) id 1 length 14` |
+//! | MACsec | `MACsec an 0 pn 3 flags [I] [sl 30] [sci 0200000000010001] ethertype IPv4 (0x0800): INNER`, `... encrypted length 86` |
+//! | LLDP | `LLDP chassis-id MAC port-id "eth0" ttl 120 [port-description "A"] [system-name "B"] length 107` |
+//! | STP, RSTP, MSTP | `STP 802.1w Rapid STP flags [Learn] port-role Root root-id 8000.MAC root-pathcost 0 ... length 36` |
+//! | LACP | `LACPv1 actor MAC key 1 port 1 state [Activity] partner MAC key 1 port 1 state [none] length 110` |
+//! | EAPOL, PTP | `EAP packet (0) v2 Request (1) id 7 length 5`, `PTPv2 sync domain 0 clock 0x1 port 1 seq 2 length 44` |
 //! | ARP | `ARP request who-has A tell B length 28`, `ARP reply A is-at MAC length 28`; with `-e` no `ARP` |
 //! | IPv4 | `A > B ttl 64 tos 0x0 id 7 off 0 [DF] len 84 [opts [40 bytes]] proto ICMP (1)` |
 //! | IPv6 | `A > B hlim 64 tclass 0x0 flowlabel 0x0 len 64 [exts [HBH,frag (0xb5dce214:0\|1448)+]] proto TCP (6)` |
 //! | TCP | `flags [S.] seq 1[:5] [ack 2] win 63 [urg 1] [options [mss 1460,nop]] length 4` |
 //! | UDP | `length 11` |
 //! | ICMP, ICMPv6 | `type 8 code 0 [echo request] [id 1 seq 2] length 64` |
+//! | IP in IP | `proto IPIP (4): INNER`, `proto IPv6 (41): INNER` |
+//! | GRE | `GREv0 flags [key] key 0x2a [seq 1] proto IPv4 (0x0800): INNER`; ERSPAN and PPTP's `GREv1` likewise |
+//! | AH | `spi 0x00000100 seq 0x1 icv 16 bytes proto ICMP (1) ...` |
+//! | ESP, IPComp | `spi 0x00000100 seq 0x1 length 120`, `cpi 0x0002 next-header ICMP (1) length 90` |
+//! | tunnels over UDP, behind its `length` | `VXLAN flags [I] (0x08) vni 100 [policy 1 [A]]: INNER`, `Geneve flags [C] vni 1 proto TEB (0x6558) [options [...]]: INNER`, VXLAN-GPE, GTP-U, L2TP, MPLS, ESP, WireGuard |
 //! | any other protocol | `length 12` |
-//! | any other ethertype | `ethertype LLDP (0x88cc) length 46`, `ethertype 0x1234 (unknown) length 46` |
+//! | any other ethertype | `ethertype CFM (0x8902) length 46`, `ethertype 0x1234 (unknown) length 46` |
 //!
 //! - Transport protocols with ports show them on the addresses: `10.0.0.1.40000 > 10.0.0.2.80`.
+//! - Behind `: ` stands what an encapsulation carries, in the words of an outer packet. After eight of them the line ends
+//!   with `[too many encapsulations]`.
 //! - `tos` and `tclass` are the whole byte (DSCP and ECN); `off` and `frag` count bytes; `len` is what the IP header
-//!   says (IPv4: the header included, IPv6: not); `length` is the layer's payload, except for ARP and ICMP, where it
-//!   is the whole message, as tcpdump has it.
+//!   says (IPv4: the header included, IPv6: not); `length` is the layer's payload, except for ARP, ICMP, IPsec and what
+//!   has no payload, where it is the whole message, as tcpdump has it. Padding of short frames counts where nothing
+//!   says how long the message is.
 //! - The punctuation is not tcpdump's (no commas between fields), and `seq` is always there: a tracer's user compares
 //!   the same packet at many places.
 //! - A fragment that is not the first ends after `proto`: what follows is no transport header.
@@ -31,23 +48,49 @@
 //!   is shorter than its IP header says `[N bytes missing]`.
 //! - A number without a name is printed as a number: `proto 253`, `type 99 code 1`.
 //!
-//! Invariants: the text is ASCII without control characters whatever the bytes are, because no byte of the packet is
-//! printed as text. Nothing is allocated. One function writes one protocol; a protocol that is carried by another is
-//! called from there with its own [`Payload`], so that a tunnel needs no more than a new arm in `link::write_network`
-//! or `transport::write_upper_layer`.
+//! Invariants: the text is ASCII without control characters whatever the bytes are: the few names that are shown of a
+//! packet's own are escaped and in quotes. Nothing is allocated. One function writes one protocol; a protocol that is
+//! carried by another is called from there with its own [`Payload`]. What carries whole packets hands them to
+//! [`inner::write_inner`], which bounds the depth. A new ethertype is an arm in `link::write_network`, a new protocol one
+//! in `transport::write_upper_layer`, a new tunnel over UDP one in `tunnel::over_udp`.
 
 use std::fmt;
 
 mod arp;
+#[cfg(test)]
+mod corpus;
+mod eapol;
+mod erspan;
+mod ether_type;
+mod geneve;
+mod gre;
+mod gtp;
 mod icmpv4;
 mod icmpv6;
+mod inner;
+mod ipsec;
 mod ipv4;
 mod ipv6;
+mod l2tp;
 mod link;
+
+mod llc;
+mod lldp;
+mod macsec;
+mod mpls;
+mod notation;
+mod ppp;
+mod pppoe;
+mod ptp;
+mod slow;
+mod stp;
 mod tcp;
 #[cfg(test)]
 mod tests;
 mod transport;
+mod tunnel;
+mod vxlan;
+mod wireguard;
 
 /// What to show of a packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,7 +116,8 @@ pub(crate) fn write_packet(
 ) -> fmt::Result {
     // A length that does not fit can only be more than was captured: `usize::MAX` says just that.
     let wire_len = usize::try_from(wire_len).unwrap_or(usize::MAX);
-    link::write_frame(out, Payload::new(data, wire_len), options)
+    let frame = Payload { bytes: data, len: wire_len.max(data.len()), depth: 0, link_layer: options.link_layer };
+    link::write_frame(out, frame)
 }
 
 /// A part of the packet that starts at some header: the bytes that were captured of it, and its length on the wire.
@@ -83,21 +127,21 @@ struct Payload<'a> {
     bytes: &'a [u8],
     /// Bytes on the wire.
     len: usize,
+    /// How many packets this one is inside of; see [`inner`].
+    depth: u8,
+    /// Show Ethernet headers.
+    link_layer: bool,
 }
 
 impl<'a> Payload<'a> {
-    fn new(bytes: &'a [u8], len: usize) -> Self {
-        Self { bytes, len: len.max(bytes.len()) }
-    }
-
     /// What follows the first `count` bytes.
     fn skip(self, count: usize) -> Self {
-        Self { bytes: self.bytes.get(count..).unwrap_or_default(), len: self.len.saturating_sub(count) }
+        Self { bytes: self.bytes.get(count..).unwrap_or_default(), len: self.len.saturating_sub(count), ..self }
     }
 
     /// The same without what lies beyond `len` bytes: padding, or another layer's trailer.
     fn limit(self, len: usize) -> Self {
-        Self { bytes: self.bytes.get(..len).unwrap_or(self.bytes), len: self.len.min(len) }
+        Self { bytes: self.bytes.get(..len).unwrap_or(self.bytes), len: self.len.min(len), ..self }
     }
 
     /// The `N` captured bytes at `offset`, unless they were cut off.

@@ -6,7 +6,9 @@ use std::fmt;
 
 use etherparse::{IpNumber, UdpHeader, UdpHeaderSlice};
 
-use super::{Payload, icmpv4, icmpv6, tcp};
+use super::ether_type;
+use super::inner::{Inner, write_inner};
+use super::{Payload, gre, icmpv4, icmpv6, ipsec, l2tp, tcp, tunnel};
 
 /// The version of the IP header in front: each has its own ICMP.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,9 +29,15 @@ pub(super) struct UpperLayer<'a> {
 
 /// Writes ` proto ICMP (1)`, or ` proto 253` for a number without a name.
 pub(super) fn write_protocol(out: &mut dyn fmt::Write, protocol: IpNumber) -> fmt::Result {
+    out.write_str(" proto")?;
+    write_name(out, protocol)
+}
+
+/// Writes ` ICMP (1)`, or ` 253` for a number without a name.
+pub(super) fn write_name(out: &mut dyn fmt::Write, protocol: IpNumber) -> fmt::Result {
     match protocol_name(protocol) {
-        Some(name) => write!(out, " proto {name} ({})", protocol.0),
-        None => write!(out, " proto {}", protocol.0),
+        Some(name) => write!(out, " {name} ({})", protocol.0),
+        None => write!(out, " {}", protocol.0),
     }
 }
 
@@ -46,10 +54,13 @@ pub(super) fn write_endpoints(
     }
 }
 
-/// Writes the layer above IP, with a space in front; nothing for a fragment that is not the first.
+/// Writes the layer above IP, with what separates it; nothing for a fragment that is not the first.
 pub(super) fn write_upper_layer(out: &mut dyn fmt::Write, upper: &UpperLayer<'_>) -> fmt::Result {
     if !upper.first_fragment {
         return Ok(());
+    }
+    if let Some(inner) = tunnelled(upper.protocol) {
+        return write_inner(out, inner, upper.payload);
     }
     out.write_char(' ')?;
     match (upper.protocol, upper.version) {
@@ -57,8 +68,25 @@ pub(super) fn write_upper_layer(out: &mut dyn fmt::Write, upper: &UpperLayer<'_>
         (IpNumber::UDP, _) => write_udp(out, upper),
         (IpNumber::ICMP, IpVersion::V4) => icmpv4::write_icmpv4(out, upper.payload),
         (IpNumber::IPV6_ICMP, IpVersion::V6) => icmpv6::write_icmpv6(out, upper.payload),
+        (IpNumber::GRE, _) => gre::write_gre(out, upper.payload),
+        (IpNumber::ENCAPSULATING_SECURITY_PAYLOAD, _) => ipsec::write_esp(out, upper.payload),
+        (IpNumber::AUTHENTICATION_HEADER, _) => ipsec::write_ah(out, upper),
+        (IpNumber::IP_COMP, _) => ipsec::write_ipcomp(out, upper.payload),
+        (IpNumber::LAYER2_TUNNELING_PROTOCOL, _) => l2tp::write_l2tp_in_ip(out, upper.payload),
         _ => write!(out, "length {}", upper.payload.len),
     }
+}
+
+/// What is in the packets of a protocol that has no header of its own.
+fn tunnelled(protocol: IpNumber) -> Option<Inner> {
+    Some(match protocol.0 {
+        4 | 41 => Inner::Ip,
+        // RFC 4023.
+        137 => Inner::EtherType(ether_type::MPLS),
+        // RFC 8986, section 10.1.
+        143 => Inner::Frame,
+        _ => return None,
+    })
 }
 
 /// Source and destination port, unless they were cut off. All these protocols start with them: TCP (RFC 9293),
@@ -66,7 +94,13 @@ pub(super) fn write_upper_layer(out: &mut dyn fmt::Write, upper: &UpperLayer<'_>
 fn ports(upper: &UpperLayer<'_>) -> Option<(u16, u16)> {
     let has_ports =
         matches!(upper.protocol, IpNumber::TCP | IpNumber::UDP | IpNumber::DCCP | IpNumber::SCTP | IpNumber::UDP_LITE);
-    if !has_ports || !upper.first_fragment {
+    if !upper.first_fragment {
+        return None;
+    }
+    if upper.protocol == IpNumber::AUTHENTICATION_HEADER {
+        return ports(&ipsec::behind_ah(upper)?);
+    }
+    if !has_ports {
         return None;
     }
     Some((upper.payload.u16(0)?, upper.payload.u16(2)?))
@@ -90,7 +124,15 @@ fn write_udp(out: &mut dyn fmt::Write, upper: &UpperLayer<'_>) -> fmt::Result {
     if length > available && !upper.more_fragments {
         return write!(out, "[bad length {length} > {available}]");
     }
-    write!(out, "length {length}")
+    write!(out, "length {length}")?;
+    match tunnel::over_udp(header.source_port(), header.destination_port()) {
+        Some(write) if length > 0 => {
+            out.write_char(' ')?;
+            // Of a first fragment the rest was not captured here: it is not missing in the datagram.
+            write(out, Payload { len: length, ..upper.payload.skip(UdpHeader::LEN).limit(length) })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Names from the IANA's list of protocol numbers.
