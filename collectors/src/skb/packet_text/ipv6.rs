@@ -82,6 +82,9 @@ fn write_extensions(out: &mut dyn fmt::Write, extensions: ExtensionHeaders<'_>) 
                 if fragment.more { "+" } else { "" }
             )?;
         }
+        if let Some((spi, sequence)) = extension.authentication {
+            write!(out, " (spi {spi:#010x} seq {sequence:#x})")?;
+        }
         separator = ",";
     }
     if separator == "," { out.write_char(']') } else { Ok(()) }
@@ -91,6 +94,8 @@ fn write_extensions(out: &mut dyn fmt::Write, extensions: ExtensionHeaders<'_>) 
 struct Extension {
     name: &'static str,
     fragment: Option<Fragment>,
+    /// The authentication header's security parameters index and sequence number.
+    authentication: Option<(u32, u32)>,
 }
 
 /// The fragment header (RFC 8200, 4.5).
@@ -146,6 +151,7 @@ impl<'a> ExtensionHeaders<'a> {
         let bytes = self.rest.bytes;
         let truncated = ChainEnd::Truncated(name);
         let mut fragment = None;
+        let mut authentication = None;
         let (next, len) = match self.next {
             IpNumber::IPV6_FRAGMENTATION_HEADER => {
                 let header = Ipv6FragmentHeaderSlice::from_slice(bytes).map_err(|_| truncated)?;
@@ -165,7 +171,10 @@ impl<'a> ExtensionHeaders<'a> {
             }
             // Its length is counted in units of four bytes, unlike the others' (RFC 4302, 2.2).
             IpNumber::AUTHENTICATION_HEADER => match IpAuthHeaderSlice::from_slice(bytes) {
-                Ok(header) => (header.next_header(), header.slice().len()),
+                Ok(header) => {
+                    authentication = Some((header.spi(), header.sequence_number()));
+                    (header.next_header(), header.slice().len())
+                }
                 Err(etherparse::err::ip_auth::HeaderSliceError::Len(_)) => return Err(truncated),
                 Err(etherparse::err::ip_auth::HeaderSliceError::Content(_)) => {
                     return Err(ChainEnd::BadLength(name));
@@ -179,7 +188,7 @@ impl<'a> ExtensionHeaders<'a> {
         self.next = next;
         self.rest = self.rest.skip(len);
         self.seen += 1;
-        Ok(Some(Extension { name, fragment }))
+        Ok(Some(Extension { name, fragment, authentication }))
     }
 }
 

@@ -416,7 +416,10 @@ mod ipv6 {
         let data = super::ipv6(0, &bytes(chain));
         let text = text_of_cut(&data, data.len());
         assert!(text.starts_with("fe80::1.40000 > fe80::2.53 "), "{text}");
-        assert!(text.ends_with(" len 57 exts [HBH,srcrt,DSTOPT,AH] proto UDP (17) length 1"), "{text}");
+        assert!(
+            text.ends_with(" len 57 exts [HBH,srcrt,DSTOPT,AH (spi 0x00000001 seq 0x2)] proto UDP (17) length 1"),
+            "{text}"
+        );
     }
 
     #[test]
