@@ -2,7 +2,7 @@
 //! The event file that a command reads.
 
 use std::fs::{File, Metadata};
-use std::io::{self, BufRead, BufReader};
+use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::Args;
 use tracer_core::error::{Error, ErrorKind};
-use tracer_core::event::reader::EventReader;
+use tracer_core::event::reader::Truncated;
+
+use crate::report;
 
 /// Which event file to read.
 #[derive(Args, Clone, Debug)]
@@ -25,14 +27,13 @@ pub(crate) struct InputArgs {
 pub(crate) struct Source {
     /// What it is called in messages.
     name: String,
+    path: Option<PathBuf>,
     metadata: Metadata,
 }
 
-const BUFFER: usize = 256 << 10;
-
 impl InputArgs {
     /// Opens the file.
-    pub(crate) fn open(&self) -> anyhow::Result<(EventReader<Box<dyn BufRead>>, Source)> {
+    pub(crate) fn open(&self) -> anyhow::Result<(File, Source)> {
         let is_stdin = self.file == Path::new("-");
         let name = if is_stdin { "standard input".to_owned() } else { format!("`{}`", self.file.display()) };
         let file = if is_stdin {
@@ -41,8 +42,13 @@ impl InputArgs {
             File::open(&self.file).map_err(open_error).with_context(|| format!("cannot read {name}"))?
         };
         let metadata = file.metadata().with_context(|| format!("cannot read {name}"))?;
-        let reader = EventReader::new(Box::new(BufReader::with_capacity(BUFFER, file)) as Box<dyn BufRead>);
-        Ok((reader, Source { name, metadata }))
+        let path = (!is_stdin).then(|| self.file.clone());
+        let source = Source { name, path, metadata };
+        if source.metadata.is_dir() {
+            let error = Error::new(ErrorKind::BadEventFile, "it is a directory");
+            return Err(source.error(error.with_hint("an event file can be named; `tracer collect -o` writes `events.json`")));
+        }
+        Ok((file, source))
     }
 }
 
@@ -61,14 +67,28 @@ impl Source {
         anyhow::Error::new(error.into()).context(format!("cannot read {}", self.name))
     }
 
-    /// Whether more may be written to the source while it is read: what is there should be shown at once.
+    /// Where it is, unless it is standard input.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// Whether it is a pipe or something of the kind: what comes should be shown at once.
     pub(crate) fn is_live(&self) -> bool {
         !self.metadata.is_file()
     }
 
-    /// The size in bytes, 0 when unknown.
-    pub(crate) fn size(&self) -> usize {
-        if self.is_live() { 0 } else { usize::try_from(self.metadata.len()).unwrap_or(0) }
+    /// The size in bytes, if it has one.
+    pub(crate) fn size(&self) -> Option<u64> {
+        (!self.is_live()).then(|| self.metadata.len())
+    }
+
+    /// Tells the user of what is not as it should be at the end of the source.
+    pub(crate) fn report_end(&self, truncated: Option<Truncated>, is_empty: bool) {
+        match truncated {
+            Some(truncated) => report::warning(format_args!("{}: {truncated}", self.name)),
+            None if is_empty => report::warning(format_args!("{} holds no events", self.name)),
+            None => {}
+        }
     }
 
     /// What it is called in messages.

@@ -5,11 +5,14 @@
 
 mod collect;
 mod display;
+mod follow;
 mod input;
 mod output;
 mod print;
+mod progress;
 mod report;
 mod schema;
+mod size;
 mod sort;
 
 use std::ffi::OsString;

@@ -15,6 +15,8 @@ use crate::input::Source;
 /// Files hold the bytes of packets.
 const MODE: u32 = 0o600;
 
+const BUFFER: usize = 256 << 10;
+
 /// Standard output, buffered.
 ///
 /// # Errors
@@ -26,7 +28,7 @@ pub(crate) fn stdout(source: &Source) -> anyhow::Result<BufWriter<File>> {
     if source.is(&metadata) {
         return Err(same_file("standard output", source));
     }
-    Ok(BufWriter::new(stdout))
+    Ok(BufWriter::with_capacity(BUFFER, stdout))
 }
 
 /// Refuses `path` when it is the file that `source` reads.
@@ -46,7 +48,7 @@ pub(crate) fn create(path: &Path, source: &Source) -> anyhow::Result<BufWriter<F
         if source.is(metadata) { Err(same_file(&format!("`{}`", path.display()), source)) } else { Ok(()) }
     })?;
     empty(&file).map_err(|error| write_error(path, error))?;
-    Ok(BufWriter::new(file))
+    Ok(BufWriter::with_capacity(BUFFER, file))
 }
 
 /// Opens the file at `path`, or creates it; its mode is 0600 afterwards. What it holds stays until [`empty`] is called.
@@ -83,6 +85,8 @@ fn open_unless(path: &Path, check: impl FnOnce(&fs::Metadata) -> anyhow::Result<
 /// An error about writing to `path`.
 pub(crate) fn write_error(path: &Path, error: io::Error) -> anyhow::Error {
     let kind = match error.kind() {
+        // Whoever reads from there has seen enough.
+        io::ErrorKind::BrokenPipe => return error.into(),
         io::ErrorKind::PermissionDenied => ErrorKind::NotPermitted,
         _ => ErrorKind::Failure,
     };

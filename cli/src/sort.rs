@@ -1,19 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `tracer sort`: the events of a file, packet by packet.
 
-use std::io::Write as _;
+use std::env;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use clap::Args;
-use tracer_core::error::Error;
+use tracer_core::error::{Error, ErrorKind};
+use tracer_core::event::json::SeriesJson;
 use tracer_core::event::line::EventLine;
 use tracer_core::event::print::{EventPrinter, Format};
+use tracer_core::event::reader::EventReader;
 use tracer_core::event::section_table::SectionTable;
-use tracer_core::event::sort::{EventSorter, SortedEvents};
+use tracer_core::event::sort::{EventSorter, SortError, SortedEvents};
 
 use crate::display::DisplayArgs;
 use crate::input::{InputArgs, Source};
-use crate::{output, report};
+use crate::output;
+use crate::progress::Progress;
+use crate::size::parse_size;
 
 /// The arguments of `tracer sort`.
 #[derive(Args, Clone, Debug)]
@@ -23,61 +30,126 @@ pub(crate) struct SortArgs {
     /// Write a sorted event file instead of showing the events
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Most memory for events and the index of them, in bytes; K, M and G are understood. More events than fit are sorted in
+    /// temporary files. It bounds what grows with the file; the program itself takes about 10M, and a single event that is longer
+    /// its length
+    #[arg(long, value_name = "SIZE", default_value = "512M", value_parser = parse_memory)]
+    memory: usize,
+    /// Where temporary files are, instead of in `$TMPDIR` or /tmp. They have no names, are gone when `sort` ends, and take up to
+    /// twice the size of the input
+    #[arg(long, value_name = "DIRECTORY")]
+    temp_dir: Option<PathBuf>,
     #[command(flatten)]
     display: DisplayArgs,
 }
 
 /// Runs `tracer sort`.
 pub(crate) fn run(args: &SortArgs) -> anyhow::Result<()> {
-    let (mut reader, source) = args.input.open()?;
+    let (file, source) = args.input.open()?;
     if let Some(path) = &args.out {
         output::refuse_input(path, &source)?;
     }
-    let mut sorter = EventSorter::new();
-    sorter.reserve(source.size());
-    while let Some(line) = reader.next_line().map_err(|error| source.error(error))? {
-        for event in &line.events {
-            sorter.push(event).map_err(|error| source.error(line.error(error)))?;
-        }
-    }
-    if let Some(truncated) = reader.truncated() {
-        report::warning(format_args!("{}: {truncated}", source.name()));
-    }
-    let sorted = sorter.sort();
+    let folder = temporary_folder(args.temp_dir.as_deref())?;
+    let sorter = read(file, &source, EventSorter::new(args.memory, &folder))?;
+    let count = sorter.count();
+    let mut progress = Progress::events("sorting", count);
+    let sorted = sorter.sort(|done| progress.at(done)).map_err(Error::from)?;
+    drop(progress);
+    let sorted = Output { events: sorted, progress: Progress::events("writing", count) };
     match &args.out {
-        Some(path) => write_file(&sorted, path, &source),
-        None => show(&sorted, args, &source),
+        Some(path) => write_file(sorted, path, &source),
+        None => show(sorted, args, &source),
     }
 }
 
-fn write_file(sorted: &SortedEvents, path: &Path, source: &Source) -> anyhow::Result<()> {
+fn temporary_folder(chosen: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let Some(folder) = chosen else {
+        return Ok(env::temp_dir());
+    };
+    let failed = || format!("cannot have temporary files in `{}`", folder.display());
+    let metadata = fs::metadata(folder).map_err(|error| Error::new(ErrorKind::Usage, error)).with_context(failed)?;
+    if !metadata.is_dir() {
+        return Err(Error::new(ErrorKind::Usage, "it is no directory")).with_context(failed);
+    }
+    Ok(folder.to_owned())
+}
+
+fn read(file: File, source: &Source, mut sorter: EventSorter) -> anyhow::Result<EventSorter> {
+    let mut progress = Progress::bytes("reading", source.size());
+    let mut reader = EventReader::new(file);
+    while let Some(event) = reader.next_event().map_err(|error| source.error(error))? {
+        sorter.push(&event.event).map_err(|error| match error {
+            SortError::Event(error) => source.error(event.error(error)),
+            error => Error::from(error).into(),
+        })?;
+        progress.at(reader.offset());
+    }
+    drop(progress);
+    source.report_end(reader.truncated(), sorter.count() == 0);
+    Ok(sorter)
+}
+
+/// Sorted events on their way out.
+struct Output {
+    events: SortedEvents,
+    progress: Progress,
+}
+
+fn write_file(sorted: Output, path: &Path, source: &Source) -> anyhow::Result<()> {
     let mut out = output::create(path, source)?;
-    write_json(sorted, &mut out).map_err(|error| output::write_error(path, error))
+    write_json(sorted, &mut out, |error| output::write_error(path, error))
 }
 
-fn write_json(sorted: &SortedEvents, out: &mut impl std::io::Write) -> std::io::Result<()> {
-    let mut line = Vec::new();
-    for series in sorted.series() {
-        line.clear();
-        series.write_json(&mut line);
-        out.write_all(&line)?;
+fn write_json(
+    mut sorted: Output,
+    out: &mut BufWriter<File>,
+    failed: impl Fn(io::Error) -> anyhow::Error,
+) -> anyhow::Result<()> {
+    let mut json = SeriesJson::default();
+    let mut text = String::new();
+    let mut count = 0;
+    while let Some(event) = sorted.events.next_event().map_err(Error::from)? {
+        text.clear();
+        json.separate(event.idx, &mut text);
+        event.write_json(&mut text);
+        out.write_all(text.as_bytes()).map_err(&failed)?;
+        count += 1;
+        sorted.progress.at(count);
     }
-    out.flush()
+    text.clear();
+    json.end(&mut text);
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(&failed)
 }
 
-fn show(sorted: &SortedEvents, args: &SortArgs, source: &Source) -> anyhow::Result<()> {
+fn show(mut sorted: Output, args: &SortArgs, source: &Source) -> anyhow::Result<()> {
     let mut out = output::stdout(source)?;
+    if out.get_ref().is_terminal() {
+        sorted.progress = Progress::none();
+    }
     let options = args.display.options();
     if options.format == Format::Json {
-        return Ok(write_json(sorted, &mut out)?);
+        return write_json(sorted, &mut out, anyhow::Error::from);
     }
     let mut printer = EventPrinter::new(options, SectionTable::registered()?);
     let mut text = String::new();
-    for series in sorted.series() {
+    let mut count = 0;
+    while let Some(event) = sorted.events.next_event().map_err(Error::from)? {
         text.clear();
-        let events = series.events().map(EventLine::parse).collect::<Result<Vec<_>, _>>()?;
-        printer.series(&events, &mut text).map_err(|error| source.error(Error::from(error)))?;
+        let line = EventLine::parse(event.text)?;
+        printer.series_event(&line, event.idx, event.lost, &mut text).map_err(|error| source.error(Error::from(error)))?;
         out.write_all(text.as_bytes())?;
+        count += 1;
+        sorted.progress.at(count);
     }
     Ok(out.flush()?)
+}
+
+fn parse_memory(text: &str) -> Result<usize, String> {
+    const SMALLEST: u64 = 1 << 20;
+    const LARGEST: u64 = 1 << 40;
+    let size = parse_size(text)?;
+    if !(SMALLEST..=LARGEST).contains(&size) {
+        return Err("it can be 1M to 1024G".to_owned());
+    }
+    usize::try_from(size).map_err(|error| error.to_string())
 }

@@ -3,6 +3,9 @@
 
 pub mod clock;
 pub mod core_sections;
+mod external_sort;
+mod foreign;
+mod input_window;
 pub mod json;
 pub mod line;
 pub mod print;

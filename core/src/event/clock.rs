@@ -19,16 +19,16 @@ pub enum TimeStyle {
     Utc,
     /// Wall-clock time in the local time zone (RFC 3339, nanoseconds).
     Local,
-    /// Seconds since the first event shown, which is the start of the trace when a whole file is.
+    /// Seconds since the first event shown of the recording: since its start, when all of it is shown.
     Relative,
 }
 
-/// What is known about the clock of a file: its first events say it.
+/// What is known about the clock of a recording: its first events say it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Clock {
     /// Wall clock minus CLOCK_MONOTONIC, in nanoseconds.
     offset: Option<i128>,
-    /// The time of the first event.
+    /// The time of its first event.
     start: Option<u64>,
 }
 
@@ -45,6 +45,9 @@ impl Clock {
         if let Ok(Some(startup)) = event.light::<StartupClock>("startup") {
             let ClockOffset { sec, nsec } = startup.clock_monotonic_offset;
             self.offset = Some(i128::from(sec) * NANOSECONDS + i128::from(nsec));
+        }
+        if event.begins_recording() {
+            self.start = None;
         }
         self.start.get_or_insert(event.timestamp());
     }

@@ -274,6 +274,9 @@ pub struct TrackingSection {
     pub skb: PacketId,
     /// The number of the event in the series, from 0.
     pub idx: u32,
+    /// How many hits of the packet were lost since the event before. Missing when none were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lost: Option<u64>,
 }
 
 /// What identifies a packet: the pair of `timestamp` and `orig_head`.

@@ -58,6 +58,33 @@ impl EventJson {
     }
 }
 
+/// Puts the events of a sorted file into arrays, one a line for each series, without holding a series in memory.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SeriesJson {
+    open: bool,
+}
+
+impl SeriesJson {
+    /// Appends what stands in front of number `idx` of a series.
+    pub fn separate(&mut self, idx: u64, out: &mut String) {
+        if idx > 0 {
+            out.push(',');
+        } else {
+            self.end(out);
+            out.push('[');
+            self.open = true;
+        }
+    }
+
+    /// Appends what stands behind the last event.
+    pub fn end(&mut self, out: &mut String) {
+        if self.open {
+            out.push_str("]\n");
+        }
+        self.open = false;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::borrow::Cow;

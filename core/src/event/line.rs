@@ -8,6 +8,9 @@ use std::ops::Range;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::core_sections::{StartupSection, TrackingSection};
+use super::section::Section as _;
+
 /// An event as it stands in a file. Nothing of it is lost: sections, keys and numbers that this program does not know
 /// are still there, byte for byte.
 #[derive(Clone, Debug)]
@@ -85,6 +88,35 @@ impl<'a> EventLine<'a> {
         self.light(PACKET_SECTION)
     }
 
+    /// How many hits of the packet were lost right before the event, in a sorted file.
+    pub(super) fn lost(&self) -> u64 {
+        #[derive(serde::Deserialize)]
+        struct Tracking {
+            #[serde(default)]
+            lost: u64,
+        }
+        // Where it can't be read, nothing is known to be lost.
+        self.light::<Tracking>(TrackingSection::NAME).ok().flatten().map_or(0, |tracking| tracking.lost)
+    }
+
+    /// Whether a recording begins here, in a file where several may have been put together: this is a startup event, and not
+    /// that of a later part of a recording in several files.
+    pub(super) fn begins_recording(&self) -> bool {
+        #[derive(serde::Deserialize)]
+        struct Startup {
+            split_file: Option<Part>,
+        }
+        #[derive(serde::Deserialize)]
+        struct Part {
+            id: u64,
+        }
+        match self.light::<Startup>(StartupSection::NAME) {
+            Ok(None) => false,
+            Ok(Some(startup)) => startup.split_file.is_none_or(|part| part.id == 0),
+            Err(_) => true,
+        }
+    }
+
     /// Reads of section `name` only what `T` has.
     pub(super) fn light<T: Deserialize<'a>>(&self, name: &'static str) -> Result<Option<T>, EventError> {
         let Some(json) = self.section(name) else {
@@ -124,12 +156,6 @@ impl<'a> EventLine<'a> {
     }
 }
 
-/// Reads the events of a line of a sorted file: an array of objects.
-pub(super) fn parse_series(text: &str) -> Result<Vec<EventLine<'_>>, EventError> {
-    let events: Vec<&RawValue> = serde_json::from_str(trim(text))?;
-    events.into_iter().map(|event| EventLine::parse(event.get())).collect()
-}
-
 fn trim(text: &str) -> &str {
     text.trim_matches([' ', '\t', '\r', '\n'])
 }
@@ -138,7 +164,7 @@ fn trim(text: &str) -> &str {
 #[derive(Debug, thiserror::Error)]
 pub enum EventError {
     /// It is not encoded in UTF-8.
-    #[error("not UTF-8 from byte {} on", .valid_up_to + 1)]
+    #[error("not UTF-8 from column {} on", .valid_up_to + 1)]
     NotUtf8 {
         /// How many bytes are.
         valid_up_to: usize,
@@ -148,6 +174,21 @@ pub enum EventError {
     /// It begins like neither an event nor a series of them.
     #[error("neither a JSON object nor an array of them")]
     NotJson,
+    /// In a series there is something else.
+    #[error("not a JSON object, as is expected in a series")]
+    NotInSeries,
+    /// Events of a series follow each other in another way than elements of an array do.
+    #[error("neither `,` nor `]` behind an event of a series")]
+    NotSeparated,
+    /// A series goes on in the next line.
+    #[error("the line ends inside a series")]
+    SeriesNotClosed,
+    /// A series is not all that is in its line.
+    #[error("more behind the end of a series")]
+    BehindSeries,
+    /// There are NUL bytes in the middle of the file.
+    #[error("NUL bytes, as a crash may leave them in a file")]
+    Nul,
     /// It is no JSON, or not of the right shape.
     #[error(transparent)]
     Json(#[from] JsonError),
@@ -258,7 +299,7 @@ impl<'de> Deserialize<'de> for Key<'de> {
 
 #[cfg(test)]
 mod tests {
-    use super::{EventLine, PacketRef, parse_series};
+    use super::{EventLine, PacketRef};
 
     fn error(text: &str) -> String {
         EventLine::parse(text).unwrap_err().to_string()
@@ -307,12 +348,5 @@ mod tests {
         assert_eq!(without(r#"{"gone":1 , COMMON}"#), r#"{ COMMON}"#);
         assert_eq!(without(r#"{COMMON,"gone":1}"#), r#"{COMMON}"#);
         assert_eq!(without(r#"{COMMON,"a":{"gone":1}}"#), r#"{COMMON,"a":{"gone":1}}"#);
-    }
-
-    #[test]
-    fn reads_a_series() {
-        let events = parse_series(r#"[{"common":{"timestamp":1}}, {"common":{"timestamp":2}} ]"#).unwrap();
-        let times: Vec<u64> = events.iter().map(EventLine::timestamp).collect();
-        assert_eq!(times, [1, 2]);
     }
 }

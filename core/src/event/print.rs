@@ -11,11 +11,11 @@ use serde::Deserialize;
 
 use super::clock::{Clock, ClockError, Delta, TimeStyle};
 use super::core_sections::{CommonSection, KernelSection, TrackingSection, UserspaceSection};
+use super::json::SeriesJson;
 use super::line::{EventError, EventLine, JsonError, RawSection};
-use super::reader::FileLine;
+use super::reader::FileEvent;
 use super::section::{Place, Section, SectionError};
 use super::section_table::SectionTable;
-use super::series::Gaps;
 use super::text::{Escaped, TextOptions};
 use crate::error::{Error, ErrorKind};
 
@@ -49,13 +49,16 @@ pub struct EventPrinter {
     sections: SectionTable,
     clock: Clock,
     series_shown: bool,
+    /// The time of the event before in the same series.
+    previous: Option<u64>,
+    json: SeriesJson,
     piece: String,
 }
 
 /// The place of an event in the series that it is shown in.
 #[derive(Clone, Copy)]
 struct Position {
-    idx: usize,
+    idx: u64,
     /// Nanoseconds since the event before.
     delta: Option<u64>,
 }
@@ -81,25 +84,7 @@ impl EventPrinter {
     /// A printer that knows `sections`.
     pub fn new(options: PrintOptions, sections: SectionTable) -> Self {
         let (clock, piece) = (Clock::default(), String::new());
-        Self { options, sections, clock, series_shown: false, piece }
-    }
-
-    /// Appends all of a line of a file: an event, or a series of a sorted file.
-    ///
-    /// # Errors
-    /// When a wall-clock time is wanted and unknown, or when a series has events of an unreadable packet.
-    pub fn line(&mut self, line: &FileLine<'_>, out: &mut String) -> Result<(), PrintError> {
-        if self.options.format == Format::Json {
-            out.push_str(line.text);
-            out.push('\n');
-        } else if line.is_series {
-            self.series(&line.events, out)?;
-        } else {
-            for event in &line.events {
-                self.event(event, out)?;
-            }
-        }
-        Ok(())
+        Self { options, sections, clock, series_shown: false, previous: None, json: SeriesJson::default(), piece }
     }
 
     /// Appends an event that stands for itself.
@@ -116,34 +101,61 @@ impl EventPrinter {
         self.write_event(event, None, FLUSH, out)
     }
 
-    /// Appends the events of a packet, oldest first, as text (also when the format is JSON: JSON is written by who has
-    /// it).
+    /// Appends an event of a file.
     ///
     /// # Errors
-    /// When a wall-clock time is wanted and unknown, or when an event belongs to an unreadable packet.
-    pub fn series(&mut self, events: &[EventLine<'_>], out: &mut String) -> Result<(), PrintError> {
-        if self.series_shown && self.options.format == Format::Text {
-            out.push('\n');
-        }
-        self.series_shown = true;
-        let packets = events.iter().map(EventLine::packet).collect::<Result<Vec<_>, _>>()?;
-        let mut gaps = Gaps::new(packets.iter().map(|packet| packet.and_then(|packet| packet.seq)));
-        let mut previous = None;
-        for (idx, (event, packet)) in events.iter().zip(packets).enumerate() {
-            self.clock.learn(event);
-            let lost = gaps.before(packet.and_then(|packet| packet.seq));
-            let indent = if idx == 0 { FLUSH } else { LATER };
-            if lost > 0 {
-                let plural = if lost == 1 { "" } else { "s" };
-                let _ = writeln!(out, "{}lost {lost} event{plural} of this packet", indent.header);
+    /// When a wall-clock time is wanted and unknown, or when the event belongs to an unreadable packet.
+    pub fn file_event(&mut self, event: &FileEvent<'_>, out: &mut String) -> Result<(), PrintError> {
+        let FileEvent { event, series, .. } = event;
+        match series {
+            None => self.event(event, out),
+            Some(place) if self.options.format == Format::Json => {
+                self.json.separate(place.idx, out);
+                out.push_str(event.text());
+                if place.is_last {
+                    self.json.end(out);
+                }
+                Ok(())
             }
-            let timestamp = event.timestamp();
-            let delta = previous.map(|previous| timestamp.saturating_sub(previous));
-            previous = Some(timestamp);
-            let position = packet.map(|_| Position { idx, delta });
-            self.write_event(event, position, indent, out)?;
+            Some(place) => self.series_event(event, place.idx, event.lost(), out),
         }
-        Ok(())
+    }
+
+    /// Appends what is missing when the file ended, or could not be read on, in the middle of a series.
+    pub fn end(&mut self, out: &mut String) {
+        self.json.end(out);
+    }
+
+    /// Appends an event of a packet as text, also when the format is JSON: JSON is written by who has it. It is number `idx`
+    /// of its series; `lost` hits of the packet were lost before it.
+    ///
+    /// # Errors
+    /// When a wall-clock time is wanted and unknown, or when the event belongs to an unreadable packet.
+    pub fn series_event(
+        &mut self,
+        event: &EventLine<'_>,
+        idx: u64,
+        lost: u64,
+        out: &mut String,
+    ) -> Result<(), PrintError> {
+        if idx == 0 {
+            if self.series_shown && self.options.format == Format::Text {
+                out.push('\n');
+            }
+            self.series_shown = true;
+            self.previous = None;
+        }
+        self.clock.learn(event);
+        let indent = if idx == 0 { FLUSH } else { LATER };
+        if lost > 0 {
+            let plural = if lost == 1 { "" } else { "s" };
+            let _ = writeln!(out, "{}lost {lost} event{plural} of this packet", indent.header);
+        }
+        let timestamp = event.timestamp();
+        let delta = self.previous.map(|previous| timestamp.saturating_sub(previous));
+        self.previous = Some(timestamp);
+        let position = event.packet()?.map(|_| Position { idx, delta });
+        self.write_event(event, position, indent, out)
     }
 
     fn write_event(

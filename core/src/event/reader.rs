@@ -1,133 +1,347 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Reading event files, a line at a time.
+//! Reading event files, an event at a time.
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, Read};
 
-use super::line::{EventError, EventLine, parse_series};
+use super::foreign::{self, Foreign};
+use super::input_window::InputWindow;
+use super::line::{EventError, EventLine};
 use crate::error::{Error, ErrorKind};
 
-/// The longest line with one event, in bytes. A thousand times what the largest real event takes: it only keeps
+/// The longest event, in bytes. A thousand times what the largest real one takes: it only keeps
 /// something that is no event file from filling the memory.
 const EVENT_LIMIT: usize = 16 << 20;
 
-/// The longest line of a sorted file, in bytes: a series holds all events of a packet.
-const SERIES_LIMIT: usize = 1 << 30;
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Reads an event file as a stream; only one line is in memory.
+/// Reads an event file as a stream; only one event is in memory, also of a series.
 #[derive(Debug)]
 pub struct EventReader<R> {
-    input: R,
-    line: Vec<u8>,
-    number: u64,
+    window: InputWindow<R>,
+    /// Whether the beginning of the file was looked at.
+    begun: bool,
+    /// The number of the current line, from 1, and where in the file it begins.
+    line: u64,
+    line_start: u64,
+    state: State,
     truncated: Option<Truncated>,
 }
 
-/// A line of an event file.
+/// What comes next. The numbers are those of an event in a line of a sorted file.
+#[derive(Clone, Copy, Debug)]
+enum State {
+    LineBegins,
+    SeriesBegins,
+    BeforeEvent(u64),
+    BehindEvent(u64),
+    SeriesEnded,
+}
+
+/// An event of a file.
 #[derive(Clone, Debug)]
-pub struct FileLine<'a> {
-    /// Its number, from 1.
-    pub number: u64,
-    /// Its text, without the newline.
-    pub text: &'a str,
-    /// Whether it is a line of a sorted file: all events of a packet, oldest first.
-    pub is_series: bool,
-    /// Its events; one unless it is a series.
-    pub events: Vec<EventLine<'a>>,
+pub struct FileEvent<'a> {
+    /// The event.
+    pub event: EventLine<'a>,
+    /// Its place, when the file is a sorted one.
+    pub series: Option<InSeries>,
+    place: FilePlace,
 }
 
-impl FileLine<'_> {
-    /// An error about something in this line.
-    pub fn error(&self, error: EventError) -> ReadError {
-        ReadError::BadLine { line: self.number, error }
-    }
+/// The place of an event in a line of a sorted file, which has all events of a packet, oldest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InSeries {
+    /// Its number, from 0.
+    pub idx: u64,
+    /// Whether it is the last one.
+    pub is_last: bool,
 }
 
-/// The last line of the file is incomplete, as in the file of a tracer that was killed. It was skipped.
+/// Where in a file something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {line} is cut off after {bytes} bytes; it is skipped")]
+#[error("line {line} (offset {offset})")]
+pub struct FilePlace {
+    /// The number of the line, from 1.
+    pub line: u64,
+    /// How many bytes of the file are before it.
+    pub offset: u64,
+}
+
+/// The last line of the file is incomplete, as in the file of a tracer that was killed. What is cut off was skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "line {line} is cut off after {bytes} bytes{}; {} skipped",
+    if *.followed_by_nul { ", and NUL bytes follow as after a crash" } else { "" },
+    if *.in_series { "its last event is" } else { "it is" }
+)]
 pub struct Truncated {
     /// The number of the line, from 1.
     pub line: u64,
     /// How many bytes of it are there.
-    pub bytes: usize,
+    pub bytes: u64,
+    /// Whether it is a line of a sorted file, of which other events may have been read.
+    pub in_series: bool,
+    /// Whether the file has nothing but NUL bytes in the place of the rest: room that was made, and never written to.
+    pub followed_by_nul: bool,
 }
 
-impl<R: BufRead> EventReader<R> {
+impl FileEvent<'_> {
+    /// An error about this event.
+    pub fn error(&self, error: EventError) -> ReadError {
+        ReadError::BadEvent { place: self.place, error }
+    }
+}
+
+impl<R: Read> EventReader<R> {
     /// Reads events from `input`.
     pub fn new(input: R) -> Self {
-        Self { input, line: Vec::new(), number: 0, truncated: None }
-    }
-
-    /// The next line with events, or `None` at the end. Empty lines are skipped, and so is a last line that is cut off:
-    /// see [`truncated`](Self::truncated).
-    ///
-    /// # Errors
-    /// When the input cannot be read, or when a line is not what it should be.
-    pub fn next_line(&mut self) -> Result<Option<FileLine<'_>>, ReadError> {
-        let ended = loop {
-            if !self.read_line()? {
-                return Ok(None);
-            }
-            if first_byte(&self.line).is_some() {
-                break self.line.pop_if(|byte| *byte == b'\n').is_some();
-            }
-        };
-        let number = self.number;
-        match parse(&self.line) {
-            Ok((is_series, text, events)) => Ok(Some(FileLine { number, text, is_series, events })),
-            Err(error) if !ended && is_cut_off(&error) => {
-                self.truncated = Some(Truncated { line: number, bytes: self.line.len() });
-                Ok(None)
-            }
-            Err(error) => Err(ReadError::BadLine { line: number, error }),
+        Self {
+            window: InputWindow::new(input),
+            begun: false,
+            line: 1,
+            line_start: 0,
+            state: State::LineBegins,
+            truncated: None,
         }
     }
 
-    /// The warning that the last line was incomplete. Known once [`next_line`](Self::next_line) returned `None`.
+    /// The next event, or `None` at the end of the file. A last line that is cut off is skipped: see
+    /// [`truncated`](Self::truncated). When the file has grown, more can be read after its end, and what was cut off is read again.
+    ///
+    /// # Errors
+    /// When the input cannot be read, or when something is not what it should be.
+    pub fn next_event(&mut self) -> Result<Option<FileEvent<'_>>, ReadError> {
+        self.truncated = None;
+        self.begin_file()?;
+        let idx = loop {
+            let Some(byte) = self.skip_blank()? else {
+                if !matches!(self.state, State::LineBegins | State::SeriesEnded) {
+                    self.truncated = Some(self.truncated_after(0, false));
+                }
+                return Ok(None);
+            };
+            match (self.state, byte) {
+                (State::LineBegins, b'{') => break None,
+                (State::SeriesBegins, b'{') => break Some(0),
+                (State::BeforeEvent(idx), b'{') => break Some(idx),
+                (_, 0) => return self.skip_nul(0).map(|()| None),
+                (State::LineBegins, b'[') => self.step(State::SeriesBegins),
+                (State::SeriesBegins | State::BehindEvent(_), b']') => self.step(State::SeriesEnded),
+                (State::BehindEvent(idx), b',') => self.step(State::BeforeEvent(idx + 1)),
+                (state, byte) => return Err(self.unexpected(state, byte)),
+            }
+        };
+
+        let length = if idx.is_some() { self.object_length()? } else { self.line_length()? };
+        let behind = self.window.rest().get(length);
+        if matches!(behind, None | Some(0)) && parse(&self.window.rest()[..length]).is_err_and(|error| is_cut_off(&error)) {
+            if behind.is_some() {
+                self.skip_nul(length)?;
+            } else {
+                self.truncated = Some(self.truncated_after(length, false));
+            }
+            return Ok(None);
+        }
+        let place = self.place();
+        let series = match idx {
+            None => None,
+            Some(idx) => Some(InSeries { idx, is_last: self.series_ends_behind(length)? }),
+        };
+        self.window.consume(length);
+        if let Some(idx) = idx {
+            self.state = State::BehindEvent(idx);
+        }
+        match parse(self.window.consumed(length)) {
+            Ok(event) => Ok(Some(FileEvent { event, series, place })),
+            Err(error) => Err(ReadError::BadEvent { place, error }),
+        }
+    }
+
+    /// The warning that the last line was incomplete. Known once [`next_event`](Self::next_event) returned `None`.
     pub fn truncated(&self) -> Option<Truncated> {
         self.truncated
     }
 
-    /// Reads up to and with the next newline; false at the end of the input.
-    fn read_line(&mut self) -> Result<bool, ReadError> {
-        self.line.clear();
-        self.number += 1;
-        for limit in [EVENT_LIMIT, SERIES_LIMIT] {
-            let room = limit - self.line.len();
-            let mut input = self.input.by_ref().take(room as u64);
-            let read = input.read_until(b'\n', &mut self.line).map_err(ReadError::Io)?;
-            if read < room || self.line.ends_with(b"\n") {
-                break;
-            }
-            if limit == SERIES_LIMIT || first_byte(&self.line) != Some(b'[') {
-                return Err(ReadError::LongLine { line: self.number, limit });
+    /// Whether the next event may have to be waited for: it has not been read completely yet.
+    pub fn may_wait(&self) -> bool {
+        !self.window.rest().contains(&b'\n')
+    }
+
+    /// How many bytes of the file were dealt with.
+    pub fn offset(&self) -> u64 {
+        self.window.offset()
+    }
+
+    /// Looks what kind of file it is.
+    fn begin_file(&mut self) -> Result<(), ReadError> {
+        if self.begun {
+            return Ok(());
+        }
+        while self.window.rest().len() < foreign::LOOKED_AT && self.window.fill().map_err(ReadError::Io)? {}
+        let start = self.window.rest();
+        if let Some(foreign) = foreign::recognize(start) {
+            return Err(ReadError::Foreign(foreign));
+        }
+        // A file that is only beginning to be written is looked at again.
+        self.begun = start.len() >= foreign::LOOKED_AT;
+        if start.starts_with(BYTE_ORDER_MARK) {
+            self.begun = true;
+            self.window.consume(BYTE_ORDER_MARK.len());
+        }
+        Ok(())
+    }
+
+    /// Goes on to the next byte that means something; a newline inside a series does.
+    fn skip_blank(&mut self) -> Result<Option<u8>, ReadError> {
+        loop {
+            let byte = self.window.peek().map_err(ReadError::Io)?;
+            match (byte, self.state) {
+                (Some(b' ' | b'\t' | b'\r'), _) => self.window.consume(1),
+                (Some(b'\n'), State::LineBegins | State::SeriesEnded) => {
+                    self.step(State::LineBegins);
+                    self.line += 1;
+                    self.line_start = self.window.offset();
+                }
+                _ => return Ok(byte),
             }
         }
-        Ok(!self.line.is_empty())
+    }
+
+    fn step(&mut self, state: State) {
+        self.window.consume(1);
+        self.state = state;
+        self.begun = true;
+    }
+
+    fn place(&self) -> FilePlace {
+        FilePlace { line: self.line, offset: self.window.offset() }
+    }
+
+    fn truncated_after(&self, bytes: usize, followed_by_nul: bool) -> Truncated {
+        Truncated {
+            line: self.line,
+            bytes: self.window.offset() - self.line_start + bytes as u64,
+            in_series: !matches!(self.state, State::LineBegins),
+            followed_by_nul,
+        }
+    }
+
+    fn unexpected(&self, state: State, byte: u8) -> ReadError {
+        let error = match state {
+            _ if byte == b'\n' => EventError::SeriesNotClosed,
+            State::LineBegins => EventError::NotJson,
+            State::SeriesBegins | State::BeforeEvent(_) => EventError::NotInSeries,
+            State::BehindEvent(_) => EventError::NotSeparated,
+            State::SeriesEnded => EventError::BehindSeries,
+        };
+        ReadError::BadEvent { place: self.place(), error }
+    }
+
+    /// Deals with NUL bytes `length` bytes from here. They are where a file system made room for what was not written any more.
+    fn skip_nul(&mut self, length: usize) -> Result<(), ReadError> {
+        let truncated = self.truncated_after(length, true);
+        self.window.consume(length);
+        let place = self.place();
+        loop {
+            match self.window.peek().map_err(ReadError::Io)? {
+                Some(0) => self.window.consume(1),
+                Some(_) => return Err(ReadError::BadEvent { place, error: EventError::Nul }),
+                None => break,
+            }
+        }
+        self.truncated = Some(truncated);
+        Ok(())
+    }
+
+    /// How far it is to the end of the line, or of the file.
+    fn line_length(&mut self) -> Result<usize, ReadError> {
+        self.scan(|byte| if matches!(byte, b'\n' | 0) { Scan::Before } else { Scan::On })
+    }
+
+    /// How far it is to the end of the object that begins here, or to where its line or the file ends too early. Whether it is one
+    /// is up to the parser.
+    fn object_length(&mut self) -> Result<usize, ReadError> {
+        let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+        self.scan(move |byte| {
+            match byte {
+                b'\n' | 0 => return Scan::Before,
+                _ if escaped => escaped = false,
+                b'\\' if in_string => escaped = true,
+                b'"' => in_string = !in_string,
+                _ if in_string => {}
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' => {
+                    depth = depth.saturating_sub(1);
+                    if depth == 0 {
+                        return Scan::Behind;
+                    }
+                }
+                _ => {}
+            }
+            Scan::On
+        })
+    }
+
+    /// Asks `look` about one byte after the other; returns how many bytes come before the place where it stops, or the file ends.
+    fn scan(&mut self, mut look: impl FnMut(u8) -> Scan) -> Result<usize, ReadError> {
+        let mut length = 0;
+        loop {
+            for byte in &self.window.rest()[length..] {
+                match look(*byte) {
+                    Scan::On => length += 1,
+                    Scan::Before => return self.within_limit(length),
+                    Scan::Behind => return self.within_limit(length + 1),
+                }
+            }
+            self.within_limit(length)?;
+            if !self.window.fill().map_err(ReadError::Io)? {
+                return Ok(length);
+            }
+        }
+    }
+
+    fn within_limit(&self, length: usize) -> Result<usize, ReadError> {
+        if length > EVENT_LIMIT { Err(ReadError::LongEvent { place: self.place() }) } else { Ok(length) }
+    }
+
+    /// Whether `length` bytes from here there is the end of the series.
+    fn series_ends_behind(&mut self, length: usize) -> Result<bool, ReadError> {
+        // Nobody writes blanks here; a file of blanks must not be read into memory.
+        const BLANKS: usize = 16;
+        let mut behind = length;
+        loop {
+            match self.window.rest().get(behind) {
+                Some(b' ' | b'\t' | b'\r') if behind < length + BLANKS => behind += 1,
+                Some(byte) => return Ok(*byte == b']'),
+                None => {
+                    if !self.window.fill().map_err(ReadError::Io)? {
+                        return Ok(false);
+                    }
+                }
+            }
+        }
     }
 }
 
-/// The first byte that is no white space.
-fn first_byte(line: &[u8]) -> Option<u8> {
-    line.iter().copied().find(|byte| !byte.is_ascii_whitespace())
+/// How a scan goes on after a byte.
+enum Scan {
+    On,
+    /// It stops in front of the byte.
+    Before,
+    /// It stops behind it.
+    Behind,
 }
 
-fn parse(line: &[u8]) -> Result<(bool, &str, Vec<EventLine<'_>>), EventError> {
-    let text = match std::str::from_utf8(line) {
-        Ok(text) => text,
+fn parse(text: &[u8]) -> Result<EventLine<'_>, EventError> {
+    match std::str::from_utf8(text) {
+        Ok(text) => EventLine::parse(text),
         Err(error) => {
             let cut_off = error.error_len().is_none();
-            return Err(EventError::NotUtf8 { valid_up_to: error.valid_up_to(), cut_off });
+            Err(EventError::NotUtf8 { valid_up_to: error.valid_up_to(), cut_off })
         }
-    };
-    match first_byte(line) {
-        Some(b'{') => Ok((false, text, vec![EventLine::parse(text)?])),
-        Some(b'[') => Ok((true, text, parse_series(text)?)),
-        _ => Err(EventError::NotJson),
     }
 }
 
-/// Whether an error is one that a line has because its end is missing.
+/// Whether an error is one that an event has because its end is missing.
 fn is_cut_off(error: &EventError) -> bool {
     match error {
         EventError::Json(error) => error.is_cut_off(),
@@ -142,93 +356,38 @@ pub enum ReadError {
     /// The input failed.
     #[error("the input cannot be read")]
     Io(#[source] io::Error),
-    /// A line holds no event.
-    #[error("line {line} is no event: {error}")]
-    BadLine {
-        /// The number of the line, from 1.
-        line: u64,
+    /// Something is no event.
+    #[error("{place} is no event: {error}")]
+    BadEvent {
+        /// Where it begins.
+        place: FilePlace,
         /// What is wrong with it.
         error: EventError,
     },
-    /// A line is longer than an event can be.
-    #[error("line {line} is no event: it is longer than {} MiB", .limit >> 20)]
-    LongLine {
-        /// The number of the line, from 1.
-        line: u64,
-        /// The longest line that is read, in bytes.
-        limit: usize,
+    /// Something is longer than an event can be.
+    #[error("{place} is no event: it is longer than {} MiB", EVENT_LIMIT >> 20)]
+    LongEvent {
+        /// Where it begins.
+        place: FilePlace,
     },
+    /// It is no event file at all.
+    #[error("it is no event file, but {}", .0.what)]
+    Foreign(Foreign),
 }
 
 impl From<ReadError> for Error {
     fn from(error: ReadError) -> Self {
-        let kind = match &error {
-            ReadError::Io(_) => ErrorKind::Failure,
-            ReadError::BadLine { .. } | ReadError::LongLine { .. } => ErrorKind::BadEventFile,
+        let hint = match &error {
+            ReadError::Io(_) => return Self::new(ErrorKind::Failure, error),
+            ReadError::BadEvent { place, .. } | ReadError::LongEvent { place } => match place.line - 1 {
+                0 => "an event file has a JSON object a line, as `tracer collect -o FILE` writes it".to_owned(),
+                lines => format!("the events before it can be read: `head -n {lines} FILE | tracer print -`"),
+            },
+            ReadError::Foreign(foreign) => foreign.hint.to_owned(),
         };
-        Self::new(kind, error)
+        Self::new(ErrorKind::BadEventFile, error).with_hint(hint)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::{BufReader, Cursor, Read};
-
-    use super::{EventReader, ReadError, Truncated};
-    use crate::error::{Error, ErrorKind};
-
-    const ONE: &str = r#"{"common":{"timestamp":1}}"#;
-    const TWO: &str = r#"{"common":{"timestamp":2,"task":{"comm":"ü"}}}"#;
-
-    /// The timestamps of all lines, and the warning.
-    fn read(file: &[u8]) -> Result<(Vec<Vec<u64>>, Option<Truncated>), ReadError> {
-        let mut reader = EventReader::new(BufReader::with_capacity(7, file));
-        let mut lines = Vec::new();
-        while let Some(line) = reader.next_line()? {
-            assert_eq!(line.number as usize, lines.len() + 1);
-            lines.push(line.events.iter().map(|event| event.timestamp()).collect());
-        }
-        Ok((lines, reader.truncated()))
-    }
-
-    #[test]
-    fn reads_events_and_series() {
-        let file = format!("{ONE}\n[{ONE},{TWO}]\n{TWO}");
-        assert_eq!(read(file.as_bytes()).unwrap(), (vec![vec![1], vec![1, 2], vec![2]], None));
-        assert_eq!(read(b"").unwrap(), (vec![], None));
-    }
-
-    #[test]
-    fn skips_a_last_line_that_is_cut_off_anywhere() {
-        for end in 1..TWO.len() {
-            let mut file = format!("{ONE}\n").into_bytes();
-            file.extend_from_slice(&TWO.as_bytes()[..end]);
-            let warning = Some(Truncated { line: 2, bytes: end });
-            assert_eq!(read(&file).unwrap(), (vec![vec![1]], warning));
-        }
-    }
-
-    #[test]
-    fn a_bad_line_is_an_error_with_its_number() {
-        let message = |file: &[u8]| {
-            let error = Error::from(read(file).unwrap_err());
-            assert_eq!(error.kind(), ErrorKind::BadEventFile);
-            error.to_string()
-        };
-        let cut_off_in_the_middle = format!("{ONE}\n{}\n{ONE}\n", &TWO[..9]);
-        assert_eq!(
-            message(cut_off_in_the_middle.as_bytes()),
-            "line 2 is no event: EOF while parsing an object at column 9"
-        );
-        assert_eq!(message(b"x"), "line 1 is no event: neither a JSON object nor an array of them");
-        assert_eq!(message(b"{\"a\":\"\xff\"}"), "line 1 is no event: not UTF-8 from byte 7 on");
-        assert_eq!(message(b"{}"), "line 1 is no event: no section `common`");
-    }
-
-    #[test]
-    fn gives_up_on_a_line_without_end() {
-        let endless = Cursor::new(b"{").chain(std::io::repeat(b' '));
-        let error = EventReader::new(BufReader::new(endless)).next_line().unwrap_err();
-        assert_eq!(error.to_string(), "line 1 is no event: it is longer than 16 MiB");
-    }
-}
+mod tests;

@@ -1,66 +1,98 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What is missing in a series: holes in the numbers of a packet's hits.
 
+use super::external_sort::{Sorted, TemporaryFileError};
+
+/// The words of a number of a hit: its packet (in three words), and the number.
+pub(super) const NUMBER_WORDS: usize = 4;
+
 /// Finds how many hits of a packet were lost before each of its events.
 ///
 /// The numbers are those of `skb-tracking.seq`. Events that came in another order than their numbers leave no gap: only
-/// a number that no event of the series has is lost.
-#[derive(Clone, Debug)]
+/// a number that no event of the series has is lost. So all numbers must be known before the first event is asked about; as
+/// the answers need them in their order, it is enough to go along them.
+#[derive(Debug)]
 pub(super) struct Gaps {
-    /// The numbers that are there, sorted, each once.
-    present: Vec<u64>,
-    /// The number that follows the largest one seen so far.
+    /// The numbers of all packets, sorted.
+    present: Sorted<NUMBER_WORDS>,
+    /// The first of them that was not yet passed.
+    ahead: Option<[u64; NUMBER_WORDS]>,
+    packet: [u64; 3],
+    /// The number that follows the largest one that was asked about in this series.
     next: u64,
 }
 
 impl Gaps {
-    /// Takes the numbers of all events of the series; events without one are skipped.
-    pub(super) fn new(numbers: impl Iterator<Item = Option<u64>>) -> Self {
-        let mut present: Vec<u64> = numbers.flatten().collect();
-        present.sort_unstable();
-        present.dedup();
-        Self { present, next: 0 }
+    /// Takes the numbers of all events that have one.
+    pub(super) fn new(mut present: Sorted<NUMBER_WORDS>) -> Result<Self, TemporaryFileError> {
+        let ahead = present.next()?.map(|(key, _)| key);
+        Ok(Self { present, ahead, packet: [0; 3], next: 0 })
     }
 
-    /// How many hits were lost between the events that were asked about before and the one with `number`.
-    pub(super) fn before(&mut self, number: Option<u64>) -> u64 {
+    /// How many hits of `packet` were lost between the events that were asked about before and the one with `number`. Packets
+    /// must be asked about in their order.
+    pub(super) fn before(&mut self, packet: [u64; 3], number: Option<u64>) -> Result<u64, TemporaryFileError> {
+        if packet != self.packet {
+            (self.packet, self.next) = (packet, 0);
+        }
         let Some(number) = number.filter(|number| *number >= self.next) else {
-            return 0;
+            return Ok(0);
         };
-        let first = self.present.partition_point(|present| *present < self.next);
-        let last = self.present.partition_point(|present| *present < number);
-        let lost = number - self.next - (last - first) as u64;
+        let mut lost = number - self.next;
+        let mut passed = None;
+        while let Some([a, b, c, present]) = self.ahead
+            && ([a, b, c], present) < (packet, number)
+        {
+            // One number may be there several times.
+            if [a, b, c] == packet && present >= self.next && passed != Some(present) {
+                lost -= 1;
+                passed = Some(present);
+            }
+            self.ahead = self.present.next()?.map(|(key, _)| key);
+        }
         self.next = number.saturating_add(1);
-        lost
+        Ok(lost)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Gaps;
+    use std::path::Path;
 
-    fn gaps(numbers: &[u64]) -> Vec<u64> {
-        let mut gaps = Gaps::new(numbers.iter().copied().map(Some));
-        numbers.iter().map(|number| gaps.before(Some(*number))).collect()
+    use super::Gaps;
+    use crate::event::external_sort::Sorter;
+
+    const PACKET: [u64; 3] = [0, 5, 6];
+
+    /// What is asked about, among numbers of other packets.
+    fn gaps(numbers: &[Option<u64>]) -> Vec<u64> {
+        let mut sorter = Sorter::new(Path::new("/nonexistent"));
+        for number in numbers.iter().flatten().copied() {
+            sorter.push([0, 5, 6, number], &[]);
+            sorter.push([0, 5, 5, number / 2], &[]);
+            sorter.push([0, 5, 7, number], &[]);
+        }
+        let mut gaps = Gaps::new(sorter.sort(0).unwrap()).unwrap();
+        assert_eq!(gaps.before([0, 0, 0], Some(2)).unwrap(), 2);
+        numbers.iter().map(|number| gaps.before(PACKET, *number).unwrap()).collect()
     }
 
     #[test]
     fn counts_numbers_that_no_event_has() {
-        assert_eq!(gaps(&[0, 1, 2]), [0, 0, 0]);
-        assert_eq!(gaps(&[1, 5, 6]), [1, 3, 0]);
-        assert_eq!(gaps(&[0, 0, 2]), [0, 0, 1]);
-        assert_eq!(gaps(&[0, u64::MAX]), [0, u64::MAX - 1]);
+        assert_eq!(gaps(&[Some(0), Some(1), Some(2)]), [0, 0, 0]);
+        assert_eq!(gaps(&[Some(1), Some(5), Some(6)]), [1, 3, 0]);
+        assert_eq!(gaps(&[Some(0), Some(0), Some(2)]), [0, 0, 1]);
+        assert_eq!(gaps(&[Some(0), Some(u64::MAX), Some(u64::MAX)]), [0, u64::MAX - 1, 0]);
     }
 
     #[test]
     fn another_order_is_no_gap() {
-        assert_eq!(gaps(&[0, 2, 1, 3]), [0, 0, 0, 0]);
-        assert_eq!(gaps(&[3, 0]), [2, 0]);
+        assert_eq!(gaps(&[Some(0), Some(2), Some(1), Some(3)]), [0, 0, 0, 0]);
+        assert_eq!(gaps(&[Some(4), Some(2), Some(2), Some(0), Some(6)]), [2, 0, 0, 0, 1]);
     }
 
     #[test]
     fn events_without_a_number_are_skipped() {
-        let mut gaps = Gaps::new([None, Some(1)].into_iter());
-        assert_eq!((gaps.before(None), gaps.before(Some(1))), (0, 1));
+        assert_eq!(gaps(&[None, Some(1)]), [0, 1]);
     }
 }

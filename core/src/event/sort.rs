@@ -2,159 +2,292 @@
 //! Bringing the events of a file into the order of packets: one series for each, exactly, whatever the order of the
 //! file and however long a series is.
 //!
-//! The text of the events is stored once; beside it an index of 72 bytes an event is what gets sorted.
+//! Where a series stands depends on its first event, which is known when all events have been seen. So there are two passes:
+//! the first brings the events of each packet together, the second brings the series into their order. When all fits into
+//! memory, the texts stay where they are and only their keys are sorted; else both passes go through temporary files.
 
-use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use super::core_sections::{PacketId, StartupSection, TrackingSection};
+use super::external_sort::{Key, Sorted, Sorter, TemporaryFileError};
 use super::line::{EventError, EventLine};
 use super::section::Section;
+use super::series::{Gaps, NUMBER_WORDS};
+use crate::error::{Error, ErrorKind};
+
+/// How many words the keys of both passes have.
+const WORDS: usize = 9;
 
 /// Takes in events, in the order of their file.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
 pub struct EventSorter {
-    /// The text of all events, without `tracking` sections.
-    text: String,
-    events: Vec<Entry>,
+    memory: usize,
+    folder: PathBuf,
+    events: Sorter<WORDS>,
+    /// The numbers of the packets' hits.
+    numbers: Sorter<NUMBER_WORDS>,
+    recording: u64,
+    count: u64,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    /// Where in the text the event begins. Grows with the order of the file, and so stands for it.
-    start: usize,
-    /// Where it ends.
-    end: usize,
-    timestamp: u64,
+/// An event in the first pass.
+struct Unplaced {
+    recording: u64,
     kind: Kind,
+    timestamp: u64,
     seq: Option<u64>,
+    /// Its place in the file.
+    number: u64,
     skb: u64,
 }
 
-/// What an event belongs to. The order puts startup events first and keeps each packet's events together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// What an event belongs to.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Startup,
     Untracked,
     Packet { timestamp: u64, orig_head: u64 },
 }
 
-impl EventSorter {
-    /// A sorter without events.
-    pub fn new() -> Self {
-        Self::default()
-    }
+/// An event in the second pass.
+struct Placed {
+    recording: u64,
+    is_startup: bool,
+    /// Time and place in the file of the series' first event.
+    first: (u64, u64),
+    idx: u64,
+    lost: u64,
+    packet: Option<PacketId>,
+}
 
-    /// Makes room for the events of a file of `bytes` bytes, if there is as much.
-    pub fn reserve(&mut self, bytes: usize) {
-        // A sparse file may claim any size; what is really in it is found out by reading.
-        let _ = self.text.try_reserve(bytes);
+impl EventSorter {
+    /// A sorter that holds at most about `memory` bytes of events and of what it notes about them, and puts what is more
+    /// into temporary files in `folder`.
+    pub fn new(memory: usize, folder: &Path) -> Self {
+        let (events, numbers) = (Sorter::new(folder), Sorter::new(folder));
+        Self { memory, folder: folder.to_owned(), events, numbers, recording: 0, count: 0 }
     }
 
     /// Takes in the next event of the file. What an earlier `sort` said about its place is forgotten.
     ///
     /// # Errors
-    /// When the event belongs to a packet that cannot be identified.
-    pub fn push(&mut self, event: &EventLine<'_>) -> Result<(), EventError> {
+    /// When the event belongs to a packet that cannot be identified, or when a temporary file fails.
+    pub fn push(&mut self, event: &EventLine<'_>) -> Result<(), SortError> {
         let packet = event.packet()?;
         let kind = match packet {
             _ if event.section(StartupSection::NAME).is_some() => Kind::Startup,
             Some(packet) => Kind::Packet { timestamp: packet.timestamp, orig_head: packet.orig_head },
             None => Kind::Untracked,
         };
-        let start = self.text.len();
-        self.text.push_str(&event.without(TrackingSection::NAME));
-        self.events.push(Entry {
-            start,
-            end: self.text.len(),
-            timestamp: event.timestamp(),
-            kind,
-            seq: packet.and_then(|packet| packet.seq),
-            skb: packet.map_or(0, |packet| packet.skb),
-        });
+        self.recording += u64::from(event.begins_recording());
+        let text = event.without(TrackingSection::NAME);
+        if self.events.bytes() + self.numbers.bytes() + text.len() > self.memory {
+            self.events.spill()?;
+            self.numbers.spill()?;
+        }
+        let seq = packet.and_then(|packet| packet.seq);
+        if let (Kind::Packet { timestamp, orig_head }, Some(seq)) = (kind, seq) {
+            self.numbers.push([self.recording, timestamp, orig_head, seq], &[]);
+        }
+        let (recording, number) = (self.recording, self.count);
+        let skb = packet.map_or(0, |packet| packet.skb);
+        let event = Unplaced { recording, kind, timestamp: event.timestamp(), seq, number, skb };
+        self.events.push(event.key(), text.as_bytes());
+        self.count += 1;
         Ok(())
     }
 
-    /// Sorts.
-    pub fn sort(self) -> SortedEvents {
-        let Self { text, mut events } = self;
-        events.sort_unstable_by_key(|event| (event.kind, event.timestamp, event.seq, event.start));
+    /// How many events were taken in.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
 
-        let mut series = Vec::new();
-        let mut first = 0;
-        for chunk in events.chunk_by(|a, b| a.kind == b.kind && a.kind.is_packet()) {
-            series.push(first..first + chunk.len());
-            first += chunk.len();
+    /// Sorts. Calls `progress` with the number of events that were dealt with, now and then.
+    ///
+    /// # Errors
+    /// When a temporary file fails.
+    pub fn sort(self, mut progress: impl FnMut(u64)) -> Result<SortedEvents, SortError> {
+        // While the first pass ends, the second one begins.
+        let Self { memory, folder, .. } = self;
+        let mut places = Places::new(Gaps::new(self.numbers.sort(memory / 8)?)?);
+        let events = match self.events.sort(memory / 4)? {
+            Sorted::InMemory { mut batch, .. } => {
+                for key in batch.keys_mut() {
+                    *key = places.of(&Unplaced::from_key(key))?.key();
+                }
+                batch.sort();
+                Sorted::InMemory { batch, next: 0 }
+            }
+            Sorted::InFiles(mut merge) => {
+                let mut series = Sorter::new(&folder);
+                let mut done = 0;
+                while let Some((key, text)) = merge.next()? {
+                    if series.bytes() + text.len() > memory / 8 * 5 {
+                        series.spill()?;
+                        progress(done);
+                    }
+                    series.push(places.of(&Unplaced::from_key(&key))?.key(), text);
+                    done += 1;
+                }
+                drop(merge);
+                series.sort(memory)?
+            }
+        };
+        Ok(SortedEvents { events })
+    }
+}
+
+/// Finds the place of each event, in the order of the first pass.
+struct Places {
+    gaps: Gaps,
+    series: Option<(u64, Kind)>,
+    first: (u64, u64),
+    idx: u64,
+}
+
+impl Places {
+    fn new(gaps: Gaps) -> Self {
+        Self { gaps, series: None, first: (0, 0), idx: 0 }
+    }
+
+    fn of(&mut self, event: &Unplaced) -> Result<Placed, TemporaryFileError> {
+        let &Unplaced { recording, kind, timestamp, seq, number, skb } = event;
+        let mut lost = 0;
+        let mut packet = None;
+        let mut goes_on = false;
+        if let Kind::Packet { timestamp, orig_head } = kind {
+            lost = self.gaps.before([recording, timestamp, orig_head], seq)?;
+            packet = Some(PacketId { orig_head, timestamp, skb });
+            goes_on = self.series == Some((recording, kind));
         }
-        series.sort_unstable_by_key(|series| {
-            let event = &events[series.start];
-            let startup = event.kind == Kind::Startup;
+        if goes_on {
+            self.idx += 1;
+        } else {
+            self.series = Some((recording, kind));
             // Startup events of files that were put together stay in the order of the files.
-            (!startup, if startup { 0 } else { event.timestamp }, event.start)
-        });
-        SortedEvents { text, events, series }
+            self.first = (if kind == Kind::Startup { 0 } else { timestamp }, number);
+            self.idx = 0;
+        }
+        Ok(Placed { recording, is_startup: kind == Kind::Startup, first: self.first, idx: self.idx, lost, packet })
     }
 }
 
-impl Kind {
-    fn is_packet(self) -> bool {
-        matches!(self, Self::Packet { .. })
+impl Unplaced {
+    /// By recording and packet, then by time.
+    fn key(&self) -> Key<WORDS> {
+        let (kind, packet, head) = match self.kind {
+            Kind::Startup => (0, 0, 0),
+            Kind::Untracked => (1, 0, 0),
+            Kind::Packet { timestamp, orig_head } => (2, timestamp, orig_head),
+        };
+        let (has_seq, seq) = (u64::from(self.seq.is_some()), self.seq.unwrap_or(0));
+        [self.recording, kind, packet, head, self.timestamp, has_seq, seq, self.number, self.skb]
+    }
+
+    fn from_key(&[recording, kind, packet, head, timestamp, has_seq, seq, number, skb]: &Key<WORDS>) -> Self {
+        let kind = match kind {
+            0 => Kind::Startup,
+            1 => Kind::Untracked,
+            _ => Kind::Packet { timestamp: packet, orig_head: head },
+        };
+        Self { recording, kind, timestamp, seq: (has_seq != 0).then_some(seq), number, skb }
     }
 }
 
-/// Events in series, the series in the order of their first events; startup events come first.
-#[derive(Clone, Debug)]
+impl Placed {
+    /// By recording and series, then by place in the series.
+    fn key(&self) -> Key<WORDS> {
+        let PacketId { orig_head, timestamp, skb } = self.packet.unwrap_or(NO_PACKET);
+        let idx = self.idx << 1 | u64::from(self.packet.is_some());
+        [
+            self.recording,
+            u64::from(!self.is_startup),
+            self.first.0,
+            self.first.1,
+            idx,
+            self.lost,
+            timestamp,
+            orig_head,
+            skb,
+        ]
+    }
+}
+
+const NO_PACKET: PacketId = PacketId { orig_head: 0, timestamp: 0, skb: 0 };
+
+/// Events in series, the series in the order of their first events. Where recordings were put together, each begins with its
+/// startup event.
+#[derive(Debug)]
 pub struct SortedEvents {
-    text: String,
-    events: Vec<Entry>,
-    series: Vec<Range<usize>>,
+    events: Sorted<WORDS>,
+}
+
+/// An event in its series.
+#[derive(Clone, Copy, Debug)]
+pub struct SortedEvent<'a> {
+    /// The event as it stood in the file, but without `tracking`.
+    pub text: &'a str,
+    /// Its place in the series: at 0 a new one begins.
+    pub idx: u64,
+    /// How many hits of the packet were lost since the event before.
+    pub lost: u64,
+    /// The packet that it belongs to. Without one, the event is alone in its series.
+    pub packet: Option<PacketId>,
 }
 
 impl SortedEvents {
-    /// The series, in order.
-    pub fn series(&self) -> impl Iterator<Item = Series<'_>> {
-        self.series.iter().map(|range| Series { text: &self.text, events: &self.events[range.clone()] })
+    /// The next event, or `None` at the end.
+    ///
+    /// # Errors
+    /// When a temporary file fails.
+    pub fn next_event(&mut self) -> Result<Option<SortedEvent<'_>>, SortError> {
+        let Some(([.., idx, lost, timestamp, orig_head, skb], text)) = self.events.next()? else {
+            return Ok(None);
+        };
+        let packet = (idx & 1 == 1).then_some(PacketId { orig_head, timestamp, skb });
+        let text = std::str::from_utf8(text).map_err(|_| SortError::Changed)?;
+        Ok(Some(SortedEvent { text, idx: idx >> 1, lost, packet }))
     }
 }
 
-/// All events of a packet, oldest first; or one event that belongs to no packet.
-#[derive(Clone, Copy, Debug)]
-pub struct Series<'a> {
-    text: &'a str,
-    events: &'a [Entry],
+impl SortedEvent<'_> {
+    /// Appends the event as a sorted file has it, with its `tracking`.
+    pub fn write_json(&self, out: &mut String) {
+        let place = self.packet.zip(u32::try_from(self.idx).ok()).zip(self.text.strip_suffix('}'));
+        let Some(((skb, idx), open)) = place else {
+            out.push_str(self.text);
+            return;
+        };
+        let tracking = TrackingSection { skb, idx, lost: Some(self.lost).filter(|lost| *lost > 0) };
+        out.push_str(open);
+        out.push_str(",\"tracking\":");
+        out.push_str(&serde_json::to_string(&tracking).expect("numbers can be written"));
+        out.push('}');
+    }
 }
 
-impl<'a> Series<'a> {
-    /// The events as they stood in the file, but without `tracking`.
-    pub fn events(&self) -> impl Iterator<Item = &'a str> {
-        let Self { text, events } = *self;
-        events.iter().map(move |event| &text[event.start..event.end])
-    }
+/// Why events could not be sorted.
+#[derive(Debug, thiserror::Error)]
+pub enum SortError {
+    /// An event does not say where it belongs.
+    #[error(transparent)]
+    Event(#[from] EventError),
+    /// A temporary file failed.
+    #[error(transparent)]
+    TemporaryFile(#[from] TemporaryFileError),
+    /// What was read is not what was written.
+    #[error("a temporary file has changed")]
+    Changed,
+}
 
-    /// Appends the series as a line of a sorted file: an array of events, each with its `tracking`, and a newline.
-    pub fn write_json(&self, out: &mut Vec<u8>) {
-        out.push(b'[');
-        for (idx, (event, text)) in self.events.iter().zip(self.events()).enumerate() {
-            if idx > 0 {
-                out.push(b',');
-            }
-            match tracking(event, idx).and_then(|tracking| Some((text.strip_suffix('}')?, tracking))) {
-                Some((open, tracking)) => {
-                    out.extend_from_slice(open.as_bytes());
-                    out.extend_from_slice(b",\"tracking\":");
-                    serde_json::to_writer(&mut *out, &tracking).expect("numbers can be written");
-                    out.push(b'}');
-                }
-                None => out.extend_from_slice(text.as_bytes()),
-            }
+impl From<SortError> for Error {
+    fn from(error: SortError) -> Self {
+        match error {
+            SortError::Event(_) => Self::new(ErrorKind::BadEventFile, error),
+            SortError::TemporaryFile(error) => Self::new(ErrorKind::Failure, error).with_hint(
+                "`--temp-dir` names another folder, which needs room for twice the events; a larger `--memory` needs none",
+            ),
+            SortError::Changed => Self::new(ErrorKind::Failure, error),
         }
-        out.extend_from_slice(b"]\n");
     }
-}
-
-fn tracking(event: &Entry, idx: usize) -> Option<TrackingSection> {
-    let Kind::Packet { timestamp, orig_head } = event.kind else {
-        return None;
-    };
-    let skb = PacketId { orig_head, timestamp, skb: event.skb };
-    Some(TrackingSection { skb, idx: u32::try_from(idx).ok()? })
 }

@@ -9,7 +9,7 @@ mod text;
 
 use std::fs;
 
-use tracer_core::event::line::EventLine;
+use tracer_core::event::json::SeriesJson;
 use tracer_core::event::reader::EventReader;
 use tracer_core::event::sort::{EventSorter, SortedEvents};
 
@@ -28,25 +28,33 @@ fn fixture(name: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Sorts a file.
-fn sorted(file: &[u8]) -> SortedEvents {
+/// More memory than any test needs.
+const PLENTY: usize = 1 << 30;
+
+/// Sorts a file, with at most `memory` bytes of it in memory.
+fn sorted(file: &[u8], memory: usize) -> SortedEvents {
+    let folder = tempfile::tempdir().unwrap();
     let mut reader = EventReader::new(file);
-    let mut sorter = EventSorter::new();
-    while let Some(line) = reader.next_line().unwrap() {
-        for event in &line.events {
-            sorter.push(event).unwrap();
-        }
+    let mut sorter = EventSorter::new(memory, folder.path());
+    while let Some(event) = reader.next_event().unwrap() {
+        sorter.push(&event.event).unwrap();
     }
     assert_eq!(reader.truncated(), None);
-    sorter.sort()
+    let sorted = sorter.sort(|_| ()).unwrap();
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0, "temporary files have names");
+    sorted
 }
 
 /// A sorted file.
-fn sorted_file(file: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    for series in sorted(file).series() {
-        series.write_json(&mut out);
+fn sorted_file(file: &[u8], memory: usize) -> String {
+    let mut sorted = sorted(file, memory);
+    let mut json = SeriesJson::default();
+    let mut out = String::new();
+    while let Some(event) = sorted.next_event().unwrap() {
+        json.separate(event.idx, &mut out);
+        event.write_json(&mut out);
     }
+    json.end(&mut out);
     out
 }
 
@@ -54,8 +62,8 @@ fn sorted_file(file: &[u8]) -> Vec<u8> {
 fn events_without_tracking(file: &[u8]) -> Vec<String> {
     let mut reader = EventReader::new(file);
     let mut events = Vec::new();
-    while let Some(line) = reader.next_line().unwrap() {
-        events.extend(line.events.iter().map(|event: &EventLine<'_>| event.without("tracking").into_owned()));
+    while let Some(event) = reader.next_event().unwrap() {
+        events.push(event.event.without("tracking").into_owned());
     }
     events
 }

@@ -6,12 +6,14 @@ use proptest::option;
 use proptest::prelude::{Just, Strategy, any, prop_assert_eq, prop_oneof, proptest};
 use tracer_core::event::line::EventLine;
 
-use crate::{FILES, events_without_tracking, fixture, sorted, sorted_file};
+use crate::{FILES, PLENTY, events_without_tracking, fixture, sorted, sorted_file};
 
 /// What an event of a made-up file belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Owner {
     Startup,
+    /// The startup event of a later part of a recording.
+    Part,
     Nothing,
     Loss,
     Packet(u64, u64),
@@ -30,6 +32,7 @@ struct Made {
 fn made() -> impl Strategy<Value = Made> {
     let owner = prop_oneof![
         1 => Just(Owner::Startup),
+        1 => Just(Owner::Part),
         3 => Just(Owner::Nothing),
         1 => Just(Owner::Loss),
         20 => (0..3u64, u64::MAX - 2..=u64::MAX).prop_map(|(time, head)| Owner::Packet(time, head)),
@@ -47,6 +50,7 @@ fn json(number: usize, made: &Made) -> String {
     let timestamp = made.timestamp;
     let section = match made.owner {
         Owner::Startup => r#""startup":{}"#.to_owned(),
+        Owner::Part => r#""startup":{"split_file":{"id":1}}"#.to_owned(),
         Owner::Nothing => r#""unknown":[1.0, "\u0041"]"#.to_owned(),
         Owner::Loss => r#""loss":[]"#.to_owned(),
         Owner::Packet(time, head) => {
@@ -58,14 +62,29 @@ fn json(number: usize, made: &Made) -> String {
     if made.in_array { format!("[{event}]\n") } else { format!("{event}\n") }
 }
 
-/// The definition of the order, without any cleverness: the numbers of the events, in series.
-fn defined(events: &[Made]) -> Vec<Vec<usize>> {
+/// An event in its place: its number, its place in the series, what was lost before it.
+type Placed = (usize, u64, u64);
+
+/// The definition of the order, without any cleverness.
+fn defined(events: &[Made]) -> Vec<Placed> {
+    let mut recordings: Vec<Vec<usize>> = vec![Vec::new()];
+    for (number, event) in events.iter().enumerate() {
+        if event.owner == Owner::Startup {
+            recordings.push(Vec::new());
+        }
+        recordings.last_mut().unwrap().push(number);
+    }
+    recordings.iter().flat_map(|recording| defined_recording(events, recording)).collect()
+}
+
+fn defined_recording(events: &[Made], recording: &[usize]) -> Vec<Placed> {
     let mut startups = Vec::new();
     let mut groups: Vec<Vec<usize>> = Vec::new();
-    for (number, event) in events.iter().enumerate() {
-        let known = groups.iter_mut().find(|group| events[group[0]].owner == event.owner);
-        match (event.owner, known) {
-            (Owner::Startup, _) => startups.push(vec![number]),
+    for &number in recording {
+        let owner = events[number].owner;
+        let known = groups.iter_mut().find(|group| events[group[0]].owner == owner);
+        match (owner, known) {
+            (Owner::Startup | Owner::Part, _) => startups.push(vec![number]),
             (Owner::Packet(..), Some(group)) => group.push(number),
             _ => groups.push(vec![number]),
         }
@@ -74,7 +93,23 @@ fn defined(events: &[Made]) -> Vec<Vec<usize>> {
         group.sort_by_key(|number| (events[*number].timestamp, events[*number].seq, *number));
     }
     groups.sort_by_key(|group| (events[group[0]].timestamp, group[0]));
-    startups.into_iter().chain(groups).collect()
+    startups.into_iter().chain(groups).flat_map(|group| defined_losses(events, &group)).collect()
+}
+
+fn defined_losses(events: &[Made], group: &[usize]) -> Vec<Placed> {
+    let is_packet = matches!(events[group[0]].owner, Owner::Packet(..));
+    let mut next = 0;
+    let mut placed = Vec::new();
+    for (idx, &number) in group.iter().enumerate() {
+        let mut lost = 0;
+        if let Some(seq) = events[number].seq.filter(|_| is_packet) {
+            let is_missing = |seq: &u64| group.iter().all(|other| events[*other].seq != Some(*seq));
+            lost = (next..seq).filter(is_missing).count() as u64;
+            next = next.max(seq + 1);
+        }
+        placed.push((number, idx as u64, lost));
+    }
+    placed
 }
 
 fn number(event: &str) -> usize {
@@ -83,18 +118,22 @@ fn number(event: &str) -> usize {
 
 proptest! {
     #[test]
-    fn the_order_is_the_defined_one_for_any_interleaving(events in vec(made(), 0..60)) {
+    fn the_order_is_the_defined_one_for_any_interleaving_and_memory(events in vec(made(), 0..60), memory in 0..20_000usize) {
         let file: String = events.iter().enumerate().map(|(number, event)| json(number, event)).collect();
-        let found: Vec<Vec<usize>> =
-            sorted(file.as_bytes()).series().map(|series| series.events().map(number).collect()).collect();
+        let mut sorted = sorted(file.as_bytes(), memory);
+        let mut found = Vec::new();
+        while let Some(event) = sorted.next_event().unwrap() {
+            found.push((number(event.text), event.idx, event.lost));
+        }
         prop_assert_eq!(found, defined(&events));
     }
 
     #[test]
-    fn sorting_again_changes_nothing(events in vec(made(), 0..60)) {
+    fn memory_changes_nothing_and_sorting_again_neither(events in vec(made(), 0..60), memory in 0..20_000usize) {
         let file: String = events.iter().enumerate().map(|(number, event)| json(number, event)).collect();
-        let once = sorted_file(file.as_bytes());
-        prop_assert_eq!(sorted_file(&once), once);
+        let once = sorted_file(file.as_bytes(), PLENTY);
+        prop_assert_eq!(&sorted_file(file.as_bytes(), memory), &once);
+        prop_assert_eq!(&sorted_file(once.as_bytes(), memory), &once);
     }
 }
 
@@ -102,13 +141,13 @@ proptest! {
 fn stored_files_keep_every_byte_of_every_event() {
     for name in FILES {
         let file = fixture(name);
-        let sorted = sorted_file(file.as_bytes());
+        let sorted = sorted_file(file.as_bytes(), 0);
         let mut before: Vec<&str> = file.lines().collect();
-        let mut after = events_without_tracking(&sorted);
+        let mut after = events_without_tracking(sorted.as_bytes());
         before.sort_unstable();
         after.sort_unstable();
         assert_eq!(before, after, "{name}");
-        assert_eq!(sorted_file(&sorted), sorted, "{name}");
+        assert_eq!(sorted_file(sorted.as_bytes(), PLENTY), sorted, "{name}");
     }
 }
 
@@ -122,5 +161,15 @@ fn each_event_of_a_packet_says_its_place() {
     let tracking = |idx| format!(r#","tracking":{{"skb":{{"orig_head":7,"timestamp":1,"skb":8}},"idx":{idx}}}}}"#);
     let place = |event: String, idx| event.strip_suffix('}').unwrap().to_owned() + &tracking(idx);
     let expected = format!("[{},{}]\n[{lone}]\n", place(event(1, ""), 0), place(event(3, r#","new":1"#), 1));
-    assert_eq!(String::from_utf8(sorted_file(file.as_bytes())).unwrap(), expected);
+    assert_eq!(sorted_file(file.as_bytes(), PLENTY), expected);
+}
+
+#[test]
+fn a_loss_is_noted_where_it_happened() {
+    let event = |seq| {
+        format!(r#"{{"common":{{"timestamp":1}},"skb-tracking":{{"orig_head":7,"timestamp":1,"skb":8,"seq":{seq}}}}}"#)
+    };
+    let sorted = sorted_file(format!("{}\n{}\n", event(4), event(1)).as_bytes(), PLENTY);
+    let noted = |text: &str| sorted.matches(text).count();
+    assert_eq!((noted(r#""idx":0,"lost":1}"#), noted(r#""idx":1,"lost":2}"#)), (1, 1), "{sorted}");
 }

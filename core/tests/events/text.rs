@@ -8,25 +8,26 @@ use tracer_core::event::reader::EventReader;
 use tracer_core::event::text::TextOptions;
 
 use crate::sections::table;
-use crate::{FILES, fixture, sorted, sorted_file};
+use crate::{FILES, PLENTY, fixture, sorted, sorted_file};
 
 fn printed(file: &[u8], options: PrintOptions) -> String {
     let mut reader = EventReader::new(file);
     let mut printer = EventPrinter::new(options, table());
     let mut out = String::new();
-    while let Some(line) = reader.next_line().unwrap() {
-        printer.line(&line, &mut out).unwrap();
+    while let Some(event) = reader.next_event().unwrap() {
+        printer.file_event(&event, &mut out).unwrap();
     }
+    printer.end(&mut out);
     out
 }
 
-fn printed_sorted(file: &[u8], options: PrintOptions) -> String {
-    let sorted = sorted(file);
+fn printed_sorted(file: &[u8], options: PrintOptions, memory: usize) -> String {
+    let mut sorted = sorted(file, memory);
     let mut printer = EventPrinter::new(options, table());
     let mut out = String::new();
-    for series in sorted.series() {
-        let events: Vec<EventLine<'_>> = series.events().map(|event| EventLine::parse(event).unwrap()).collect();
-        printer.series(&events, &mut out).unwrap();
+    while let Some(event) = sorted.next_event().unwrap() {
+        let line = EventLine::parse(event.text).unwrap();
+        printer.series_event(&line, event.idx, event.lost, &mut out).unwrap();
     }
     out
 }
@@ -63,18 +64,20 @@ fn json_is_what_the_file_holds() {
     for name in FILES {
         let file = fixture(name);
         assert_eq!(printed(file.as_bytes(), options(Format::Json)), file);
+        let sorted = sorted_file(file.as_bytes(), PLENTY);
+        assert_eq!(printed(sorted.as_bytes(), options(Format::Json)), sorted);
     }
 }
 
 #[test]
 fn a_series_shows_order_time_and_losses() {
-    insta::assert_snapshot!(printed_sorted(fixture("additive.json").as_bytes(), options(Format::Text)));
+    insta::assert_snapshot!(printed_sorted(fixture("additive.json").as_bytes(), options(Format::Text), PLENTY));
 }
 
 #[test]
 fn a_series_may_be_single_lines() {
     let options = PrintOptions { time: TimeStyle::Relative, ..options(Format::SingleLine) };
-    insta::assert_snapshot!(printed_sorted(fixture("retis/retis-nft.json").as_bytes(), options));
+    insta::assert_snapshot!(printed_sorted(fixture("retis/retis-nft.json").as_bytes(), options, 0));
 }
 
 #[test]
@@ -82,8 +85,11 @@ fn a_sorted_file_is_shown_as_sorting_shows_it() {
     for name in FILES {
         let file = fixture(name);
         for format in [Format::Text, Format::SingleLine] {
-            let sorted = sorted_file(file.as_bytes());
-            assert_eq!(printed(&sorted, options(format)), printed_sorted(file.as_bytes(), options(format)));
+            let sorted = sorted_file(file.as_bytes(), PLENTY);
+            for memory in [0, PLENTY] {
+                let shown = printed_sorted(file.as_bytes(), options(format), memory);
+                assert_eq!(printed(sorted.as_bytes(), options(format)), shown);
+            }
         }
     }
 }
@@ -120,7 +126,44 @@ fn a_wall_clock_time_needs_a_startup_event() {
     let event = br#"{"common":{"timestamp":1}}"#;
     let mut printer = EventPrinter::new(PrintOptions { time: TimeStyle::Utc, ..PrintOptions::default() }, table());
     let mut reader = EventReader::new(&event[..]);
-    let line = reader.next_line().unwrap().unwrap();
-    let error = printer.line(&line, &mut String::new()).unwrap_err();
+    let event = reader.next_event().unwrap().unwrap();
+    let error = printer.file_event(&event, &mut String::new()).unwrap_err();
     assert_eq!(error.to_string(), "the wall-clock time is unknown: no startup event before the first other event");
+}
+
+/// Two recordings, the second one in two parts; the machine was started anew between them.
+const RECORDINGS: &str = concat!(
+    r#"{"common":{"timestamp":5000000000},"startup":{"clock_monotonic_offset":{"sec":1000000000,"nsec":0}}}"#,
+    "\n",
+    r#"{"common":{"timestamp":6000000000}}"#,
+    "\n",
+    r#"{"common":{"timestamp":1000000000},"startup":{"clock_monotonic_offset":{"sec":2000000000,"nsec":7},"split_file":{"id":0}}}"#,
+    "\n",
+    r#"{"common":{"timestamp":1500000000}}"#,
+    "\n",
+    r#"{"common":{"timestamp":3000000000},"startup":{"clock_monotonic_offset":{"sec":2000000000,"nsec":7},"split_file":{"id":1}}}"#,
+    "\n",
+    r#"{"common":{"timestamp":1250000000}}"#,
+    "\n",
+);
+
+#[test]
+fn each_recording_in_a_file_has_its_own_clock() {
+    let times = |text: String| text.lines().map(|line| line.split(' ').next().unwrap().to_owned()).collect::<Vec<_>>();
+    let options = |time| PrintOptions { time, ..options(Format::SingleLine) };
+    let utc = times(printed(RECORDINGS.as_bytes(), options(TimeStyle::Utc)));
+    let expected = [
+        "2001-09-09T01:46:45.000000000Z",
+        "2001-09-09T01:46:46.000000000Z",
+        "2033-05-18T03:33:21.000000007Z",
+        "2033-05-18T03:33:21.500000007Z",
+        "2033-05-18T03:33:23.000000007Z",
+        "2033-05-18T03:33:21.250000007Z",
+    ];
+    assert_eq!(utc, expected);
+    let relative = times(printed(RECORDINGS.as_bytes(), options(TimeStyle::Relative)));
+    assert_eq!(relative, ["0.000000000", "1.000000000", "0.000000000", "0.500000000", "2.000000000", "0.250000000"]);
+    // Sorted, the parts of a recording become one, and recordings stay apart.
+    let sorted = times(printed_sorted(RECORDINGS.as_bytes(), options(TimeStyle::Utc), PLENTY));
+    assert_eq!(sorted, [0, 1, 2, 4, 5, 3].map(|index| expected[index]));
 }
