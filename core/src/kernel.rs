@@ -3,9 +3,12 @@
 
 pub mod btf;
 pub mod features;
+pub mod privileges;
+pub mod settings;
 pub mod symbols;
 pub mod tracefs;
 
+use std::collections::HashSet;
 use std::ffi::CStr;
 use std::fs;
 use std::io;
@@ -26,6 +29,7 @@ pub struct Kernel {
     modules: OnceLock<Vec<(String, Btf)>>,
     symbols: OnceLock<Symbols>,
     tracefs: OnceLock<Option<Tracefs>>,
+    blacklist: OnceLock<Option<HashSet<String>>>,
 }
 
 /// What `uname` says.
@@ -48,6 +52,7 @@ impl Kernel {
             modules: OnceLock::new(),
             symbols: OnceLock::new(),
             tracefs: OnceLock::new(),
+            blacklist: OnceLock::new(),
         }
     }
 
@@ -130,7 +135,7 @@ impl Kernel {
     /// The kernel's symbols. Reading them takes a while (some hundred thousand lines): ask only when they are needed.
     ///
     /// # Errors
-    /// When `/proc/kallsyms` can't be read or hides the addresses.
+    /// When `/proc/kallsyms` can't be read or is empty.
     pub fn symbols(&self) -> Result<&Symbols, Error> {
         if let Some(symbols) = self.symbols.get() {
             return Ok(symbols);
@@ -144,12 +149,22 @@ impl Kernel {
             };
             Error::new(kind, format!("the kernel's symbols at `{}`: {error}", path.display()))
         })?;
-        let symbols = Symbols::parse(&text)?;
+        let symbols = Symbols::parse(&text);
+        if symbols.is_empty() {
+            let missing = format!("the kernel's symbols at `{}`: there are none", path.display());
+            return Err(Error::new(ErrorKind::KernelLacks, missing)
+                .with_hint("tracer finds functions by name in a kernel built with CONFIG_KALLSYMS"));
+        }
         Ok(self.symbols.get_or_init(|| symbols))
     }
 
     /// The tracing file system, when it is mounted and readable.
     pub fn tracefs(&self) -> Option<&Tracefs> {
         self.tracefs.get_or_init(|| Tracefs::find(&self.root)).as_ref()
+    }
+
+    /// Why there is no tracing file system, when there is none.
+    pub fn tracefs_missing(&self) -> String {
+        Tracefs::missing(&self.root)
     }
 }

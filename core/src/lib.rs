@@ -7,3 +7,4 @@ pub mod event;
 pub mod kernel;
 pub mod probe;
 pub mod session;
+pub mod similar;

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Probes: what a user asks for ([`ProbeSpec`]), and what that is on the running kernel ([`Probe`]).
 
+mod attach_error;
+pub mod inspect;
+mod prototypes;
 mod resolve;
 
 use std::fmt;
 use std::str::FromStr;
 
+pub use attach_error::AttachError;
+pub(crate) use attach_error::{explain, symbol_obstacle};
 pub use resolve::{Resolution, resolve};
 
 /// How a place in the kernel is looked at.
@@ -83,6 +88,7 @@ impl FromStr for ProbeSpec {
             None => (ProbeType::Kprobe, place),
             Some(("kprobe" | "k", target)) => (ProbeType::Kprobe, target),
             Some(("kretprobe" | "kr", target)) => (ProbeType::Kretprobe, target),
+            Some(("raw_tracepoint" | "tp", "*")) => (ProbeType::RawTracepoint, "*:*"),
             Some(("raw_tracepoint" | "tp", target)) => (ProbeType::RawTracepoint, target),
             Some((other, target)) if target.contains(':') => return Err(ProbeSpecError::Type(other.to_owned())),
             Some(_) => (ProbeType::RawTracepoint, place),
@@ -110,6 +116,12 @@ impl fmt::Display for ProbeSpec {
 }
 
 impl ProbeSpec {
+    /// Everything of a type.
+    pub fn all(probe_type: ProbeType) -> Self {
+        let target = if probe_type == ProbeType::RawTracepoint { "*:*" } else { "*" };
+        Self { probe_type, target: target.to_owned(), stack: false, origin: Origin::Named }
+    }
+
     /// The same probe, asked for by somebody who can do without.
     #[must_use]
     pub fn suggested(mut self) -> Self {
@@ -213,6 +225,7 @@ mod tests {
             assert_eq!(spec(text).to_string(), "raw_tracepoint:net:netif_rx/stack", "{text}");
         }
         assert_eq!(spec("kr:udp_*").to_string(), "kretprobe:udp_*");
+        assert_eq!(spec("tp:*").to_string(), "raw_tracepoint:*:*");
         assert_eq!(spec("ip_rcv_finish_core.isra.0").target, "ip_rcv_finish_core.isra.0");
     }
 

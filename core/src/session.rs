@@ -17,6 +17,7 @@ mod link;
 mod load;
 mod loss;
 mod messages;
+mod preflight;
 mod reader;
 mod record;
 
@@ -32,8 +33,7 @@ use crate::collector::{Collector, Decode, Needs};
 use crate::error::{Error, ErrorKind};
 use crate::event::core_sections::Loss;
 use crate::kernel::Kernel;
-use crate::kernel::features::Features;
-use crate::probe::{Probe, ProbeSpec, ProbeType, resolve};
+use crate::probe::{Origin, Probe, ProbeSpec, ProbeType, resolve};
 
 use attach::Attachments;
 use load::{Loaded, Plan, RefusedHook};
@@ -43,7 +43,7 @@ use loss::LossCounters;
 use reader::Message;
 use record::Recorder;
 
-pub use attach::{AttachError, AttachTable, Means};
+pub use attach::{AttachTable, Means};
 pub use load::ProgramReport;
 pub use loss::{LossKey, LossTable, SAMPLED_OUT, is_lost_event};
 pub use reader::Sink;
@@ -137,14 +137,7 @@ impl<'k> Session<'k> {
     /// When a collector or a probe that the user named can't be had, or nothing can be loaded at all.
     pub fn open(kernel: &'k Kernel, options: Options<'_>) -> Result<Self, Error> {
         messages::keep();
-        let features = Features::probe().map_err(|error| {
-            if error.raw_os_error() == Some(libc::EPERM) {
-                Error::new(ErrorKind::NotPermitted, "the kernel does not let this process load eBPF programs")
-                    .with_hint("run as root (CAP_BPF, CAP_PERFMON and CAP_SYS_RESOURCE at least); a locked down kernel lets nobody")
-            } else {
-                Error::new(ErrorKind::KernelLacks, format!("the kernel loads no eBPF programs: {error}"))
-            }
-        })?;
+        let features = preflight::features(kernel)?;
 
         let max_events_per_second = options.max_events_per_second;
         let mut warnings = Vec::new();
@@ -170,9 +163,10 @@ impl<'k> Session<'k> {
 
         let (probes, loaded, refused) = std::thread::scope(|scope| {
             // The largest single piece of work at start: it runs beside the others.
-            let symbols = scope.spawn(|| wants_symbols.then(|| kernel.symbols().err()).flatten());
-            let resolution = resolve(kernel, &specs)?;
+            let symbols = scope.spawn(|| wants_symbols.then(|| preflight::symbols_warning(kernel)).flatten());
+            let mut resolution = resolve(kernel, &specs)?;
             warnings.extend(resolution.warnings);
+            warnings.extend(preflight::leave_out_silent(kernel, features, &mut resolution.probes)?);
             if resolution.probes.is_empty() {
                 return Err(Error::new(ErrorKind::KernelLacks, "none of the probes exists on this kernel"));
             }
@@ -187,8 +181,9 @@ impl<'k> Session<'k> {
                 tracking: &tracking,
             };
             let (loaded, refused) = load::load(&plan)?;
-            if let Ok(Some(error)) = symbols.join() {
-                warnings.push(error.to_string());
+            warnings.extend(symbols.join().ok().flatten());
+            for probe in resolution.probes.iter().filter(|probe| probe.origin == Origin::Named) {
+                preflight::refuse_impossible(kernel, probe)?;
             }
             Ok((resolution.probes, loaded, refused))
         })?;
@@ -208,8 +203,8 @@ impl<'k> Session<'k> {
         let (attachments, table) = attach::attach(kernel, &loaded, features, &tracking, &probes)?;
         if table.outcomes.iter().all(Result::is_err) {
             let reason = table.outcomes.iter().find_map(|outcome| outcome.as_ref().err());
-            let reason = reason.map_or_else(String::new, |error| format!(": {error}"));
-            return Err(Error::new(ErrorKind::KernelLacks, format!("none of the probes could be attached{reason}")));
+            let what = "none of the probes could be attached";
+            return Err(reason.map_or_else(|| Error::new(ErrorKind::KernelLacks, what), |reason| reason.about(what)));
         }
         let counters = LossCounters::new(&loaded, &attachments, &probes)?;
         Ok(Self { kernel, probes, collectors, table, warnings, counters, max_events_per_second, attachments, loaded })

@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use tracer_core::error::Error;
+use tracer_core::similar::similar;
 
 use crate::built_in;
 use crate::error::ProfileError;
@@ -16,9 +17,6 @@ use crate::text::{Name, printable};
 
 /// Bytes that a profile may have. Generous for a text that somebody writes, and small enough to be read in an instant.
 const SIZE_LIMIT: u64 = 1 << 20;
-
-/// From this on, one name may have been meant by the other (Jaro-Winkler similarity, 1 is equal).
-const SIMILAR: f64 = 0.75;
 
 /// Folders with profiles; the first that has a name counts. Built-in profiles come after all of them.
 #[derive(Clone, Debug, Default)]
@@ -148,16 +146,10 @@ fn unknown(name: &str, search: &SearchPath) -> ProfileError {
     let mut names: Vec<String> =
         list(search).into_iter().filter(|listed| listed.profile.is_ok()).map(|listed| listed.name).collect();
     names.dedup();
-    let mut near: Vec<(f64, String)> = names
-        .iter()
-        .map(|other| (strsim::jaro_winkler(name, other), other.clone()))
-        .filter(|(similarity, _)| *similarity > SIMILAR)
-        .collect();
-    near.sort_by(|a, b| b.0.total_cmp(&a.0));
-    near.truncate(3);
+    let near: Vec<String> =
+        similar(name, names.iter().map(String::as_str)).into_iter().map(str::to_owned).collect();
     let similar = !near.is_empty();
-    let others = if similar { near.into_iter().map(|(_, name)| name).collect() } else { names };
-    ProfileError::Unknown { name: name.to_owned(), others, similar }
+    ProfileError::Unknown { name: name.to_owned(), others: if similar { near } else { names }, similar }
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 //! A module's BTF continues the numbering of vmlinux (split BTF), which is why libbpf-rs, which has no split BTF, is not
 //! enough here.
 
+mod declaration;
+
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -16,6 +18,7 @@ const KIND_ARRAY: u32 = 3;
 const KIND_STRUCT: u32 = 4;
 const KIND_UNION: u32 = 5;
 const KIND_ENUM: u32 = 6;
+const KIND_FORWARD: u32 = 7;
 const KIND_TYPEDEF: u32 = 8;
 const KIND_VOLATILE: u32 = 9;
 const KIND_CONST: u32 = 10;
@@ -24,6 +27,7 @@ const KIND_FUNC: u32 = 12;
 const KIND_FUNC_PROTO: u32 = 13;
 const KIND_VAR: u32 = 14;
 const KIND_DATASEC: u32 = 15;
+const KIND_FLOAT: u32 = 16;
 const KIND_DECL_TAG: u32 = 17;
 const KIND_TYPE_TAG: u32 = 18;
 const KIND_ENUM64: u32 = 19;
@@ -65,6 +69,8 @@ pub struct Argument<'a> {
     pub name: &'a str,
     /// What it points to.
     pub target: Target<'a>,
+    /// The number of its type.
+    type_id: u32,
 }
 
 /// What an argument is.
@@ -85,6 +91,16 @@ pub enum Target<'a> {
 pub struct Prototype<'a> {
     /// In order.
     pub arguments: Vec<Argument<'a>>,
+    /// The number of the type that it returns.
+    returns: u32,
+}
+
+impl Prototype<'_> {
+    /// Whether another function's arguments have the same names and places, as far as anybody asks.
+    pub fn has_arguments_of(&self, other: &Prototype<'_>) -> bool {
+        self.arguments.len() == other.arguments.len()
+            && self.arguments.iter().zip(&other.arguments).all(|(a, b)| (a.name, a.target) == (b.name, b.target))
+    }
 }
 
 impl Btf {
@@ -128,7 +144,7 @@ impl Btf {
                 KIND_ARRAY => 12,
                 KIND_STRUCT | KIND_UNION | KIND_DATASEC | KIND_ENUM64 => members * 12,
                 KIND_ENUM | KIND_FUNC_PROTO => members * 8,
-                KIND_PTR | 7..=KIND_FUNC | 16 | KIND_TYPE_TAG => 0,
+                KIND_PTR | KIND_FORWARD..=KIND_FUNC | KIND_FLOAT | KIND_TYPE_TAG => 0,
                 _ => return Err(BtfError::Kind { id: first_type + types.len() as u32, kind }),
             };
             types.push(at as u32);
@@ -154,6 +170,7 @@ impl Btf {
             at,
             name: read_u32(&self.data, at)?,
             kind: info >> 24 & 0x1f,
+            flag: info >> 31 != 0,
             members: (info & 0xffff) as usize,
             to: read_u32(&self.data, at + 8)?,
         })
@@ -165,13 +182,15 @@ struct RawType {
     at: usize,
     name: u32,
     kind: u32,
+    /// Of a type that is only declared: it is a union.
+    flag: bool,
     members: usize,
     /// The type that it refers to, or its size.
     to: u32,
 }
 
 /// Functions and tracepoints of vmlinux or of one module.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Types<'a> {
     own: &'a Btf,
     base: Option<&'a Btf>,
@@ -208,6 +227,14 @@ impl<'a> Types<'a> {
         found
     }
 
+    /// The number of a function.
+    pub fn function_id(&self, name: &str) -> Option<u32> {
+        let ids = self.own.first_type..self.own.first_type + self.own.types.len() as u32;
+        ids.into_iter().find(|&id| {
+            self.own.raw(id).is_some_and(|raw| raw.kind == KIND_FUNC && self.string(raw.name) == Some(name))
+        })
+    }
+
     /// The arguments that programs at these tracepoints see (without the first, internal one), by tracepoint name.
     pub fn tracepoints(&self, wanted: impl Fn(&str) -> bool) -> HashMap<&'a str, Prototype<'a>> {
         let mut found = HashMap::new();
@@ -238,10 +265,11 @@ impl<'a> Types<'a> {
             .map(|index| {
                 let at = raw.at + 12 + index * 8;
                 let (name, kind) = (read_u32(&btf.data, at)?, read_u32(&btf.data, at + 4)?);
-                Some(Argument { name: self.string(name).unwrap_or_default(), target: self.target(kind) })
+                let name = self.string(name).unwrap_or_default();
+                Some(Argument { name, target: self.target(kind), type_id: kind })
             })
             .collect::<Option<Vec<_>>>()?;
-        Some(Prototype { arguments })
+        Some(Prototype { arguments, returns: raw.to })
     }
 
     fn target(&self, id: u32) -> Target<'a> {

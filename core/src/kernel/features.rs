@@ -21,6 +21,19 @@ pub struct Features {
     pub kprobe_multi: bool,
     /// One program for entry and return, with memory between the two (6.10 with CONFIG_FPROBE).
     pub kprobe_session: bool,
+    /// Programs can read the kernel's memory; a kernel that is locked down for confidentiality does not let them.
+    pub reads_memory: bool,
+}
+
+/// What else may be of interest. It decides nothing before it is tried in earnest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MoreFeatures {
+    /// The ring that events come through (5.8).
+    pub ring_buffer: bool,
+    /// Programs at functions without kprobes, with which packets are tracked (5.5).
+    pub fentry: bool,
+    /// The hits of kprobes that are skipped are counted (6.7).
+    pub counts_misses: bool,
 }
 
 impl Features {
@@ -44,7 +57,56 @@ impl Features {
             tracepoint_cookies: load(tracepoint, 0, &[CALL_COOKIE, EXIT]).is_ok(),
             kprobe_multi: multi(libbpf_sys::BPF_TRACE_KPROBE_MULTI),
             kprobe_session: multi(libbpf_sys::BPF_TRACE_KPROBE_SESSION),
+            reads_memory: load(kprobe, 0, &[FRAME, FRAME_MINUS_8, SIZE_8, FROM_0, CALL_READ, MOVE_0, EXIT]).is_ok(),
         })
+    }
+}
+
+/// Size of `struct bpf_link_info` from which on kernels count the hits that a link missed (6.7).
+pub(crate) const LINK_INFO_WITH_MISSES: u32 = 56;
+
+impl MoreFeatures {
+    /// Asks the running kernel. Empty programs are attached for a moment: to the end of a process, and to the function with
+    /// the number `function` in BTF.
+    pub fn probe(function: Option<u32>) -> Self {
+        Self {
+            ring_buffer: make_ring().is_ok(),
+            fentry: function.is_some_and(|function| attach_function(function).is_ok()),
+            counts_misses: link_info_size().is_ok_and(|size| size >= LINK_INFO_WITH_MISSES),
+        }
+    }
+}
+
+fn make_ring() -> io::Result<OwnedFd> {
+    let (name, options, page) = (c"tracer_probe", ptr::null(), 4096);
+    // SAFETY: the name is a C string; without options there is nothing else that is pointed to.
+    let fd = unsafe {
+        libbpf_sys::bpf_map_create(libbpf_sys::BPF_MAP_TYPE_RINGBUF, name.as_ptr(), 0, 0, page, options)
+    };
+    owned(fd)
+}
+
+fn attach_function(function: u32) -> io::Result<OwnedFd> {
+    let options = libbpf_sys::bpf_prog_load_opts {
+        sz: size_of::<libbpf_sys::bpf_prog_load_opts>() as _,
+        expected_attach_type: libbpf_sys::BPF_TRACE_FENTRY,
+        attach_btf_id: function,
+        ..Default::default()
+    };
+    let program = load_with(libbpf_sys::BPF_PROG_TYPE_TRACING, &[MOVE_0, EXIT], options)?;
+    // SAFETY: programs of this type are attached without a name.
+    owned(unsafe { libbpf_sys::bpf_raw_tracepoint_open(ptr::null(), program.as_raw_fd()) })
+}
+
+fn link_info_size() -> io::Result<u32> {
+    let program = load(libbpf_sys::BPF_PROG_TYPE_RAW_TRACEPOINT, 0, &[MOVE_0, EXIT])?;
+    let link = attach_tracepoint(&program, c"sched_process_exit", 0)?;
+    let mut info = libbpf_sys::bpf_link_info::default();
+    let mut size = size_of_val(&info) as u32;
+    // SAFETY: the kernel writes at most `size` bytes into `info`.
+    match unsafe { libbpf_sys::bpf_link_get_info_by_fd(link.as_raw_fd(), &raw mut info, &raw mut size) } {
+        0 => Ok(size),
+        error => Err(io::Error::from_raw_os_error(-error)),
     }
 }
 
@@ -61,16 +123,39 @@ const STORE_0: [u8; 8] = instruction(0x7a, 0x0a, -8, 0);
 const FETCH_ADD: [u8; 8] = instruction(0xdb, 0x0a, -8, 0x01);
 /// r0 = bpf_get_attach_cookie(r1)
 const CALL_COOKIE: [u8; 8] = instruction(0x85, 0, 0, libbpf_sys::BPF_FUNC_get_attach_cookie as i32);
+/// r1 = r10
+const FRAME: [u8; 8] = instruction(0xbf, 0xa1, 0, 0);
+/// r1 += -8
+const FRAME_MINUS_8: [u8; 8] = instruction(0x07, 0x01, 0, -8);
+/// r2 = 8
+const SIZE_8: [u8; 8] = instruction(0xb7, 0x02, 0, 8);
+/// r3 = 0
+const FROM_0: [u8; 8] = instruction(0xb7, 0x03, 0, 0);
+/// r0 = bpf_probe_read_kernel(r1, r2, r3)
+const CALL_READ: [u8; 8] = instruction(0x85, 0, 0, libbpf_sys::BPF_FUNC_probe_read_kernel as i32);
 /// return r0
 const EXIT: [u8; 8] = instruction(0x95, 0, 0, 0);
 
 fn load(program_type: u32, attach_type: u32, instructions: &[[u8; 8]]) -> io::Result<OwnedFd> {
+    let options = libbpf_sys::bpf_prog_load_opts {
+        sz: size_of::<libbpf_sys::bpf_prog_load_opts>() as _,
+        expected_attach_type: attach_type,
+        ..Default::default()
+    };
+    load_with(program_type, instructions, options)
+}
+
+fn load_with(
+    program_type: u32,
+    instructions: &[[u8; 8]],
+    options: libbpf_sys::bpf_prog_load_opts,
+) -> io::Result<OwnedFd> {
     let instructions: Vec<bpf_insn> = instructions
         .iter()
         // SAFETY: `bpf_insn` is eight bytes without padding, for which every value is valid.
         .map(|bytes| unsafe { std::mem::transmute::<[u8; 8], bpf_insn>(*bytes) })
         .collect();
-    load_program(program_type, attach_type, c"tracer_probe", &instructions, None)
+    load_instructions(program_type, c"tracer_probe", &instructions, options)
 }
 
 /// Loads a program that is complete: its maps are filled in, its accesses relocated. `types` tells the verifier about its
@@ -96,7 +181,16 @@ pub(crate) fn load_program(
         options.func_info_cnt = functions.len() as u32;
         options.func_info_rec_size = size_of::<bpf_func_info>() as u32;
     }
-    // SAFETY: all pointers are to live memory of the stated sizes.
+    load_instructions(program_type, name, instructions, options)
+}
+
+fn load_instructions(
+    program_type: u32,
+    name: &CStr,
+    instructions: &[bpf_insn],
+    options: libbpf_sys::bpf_prog_load_opts,
+) -> io::Result<OwnedFd> {
+    // SAFETY: all pointers are to live memory of the stated sizes; the callers see to those in the options.
     let fd = unsafe {
         libbpf_sys::bpf_prog_load(
             program_type,

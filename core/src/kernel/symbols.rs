@@ -3,8 +3,6 @@
 
 use std::fmt;
 
-use crate::error::{Error, ErrorKind};
-
 /// All symbols, for looking up names and addresses. About 20 bytes a symbol and the names.
 #[derive(Debug)]
 pub struct Symbols {
@@ -14,6 +12,15 @@ pub struct Symbols {
     /// Indices into `entries`, by name.
     by_name: Vec<u32>,
     modules: Vec<String>,
+}
+
+/// A function, as the symbols know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Function<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The module that it is in, if any.
+    pub module: Option<&'a str>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -49,10 +56,7 @@ impl fmt::Display for Location<'_> {
 
 impl Symbols {
     /// Reads the lines `ADDRESS TYPE NAME [MODULE]`. Data symbols are kept too; lines of another form are passed over.
-    ///
-    /// # Errors
-    /// When all addresses are zero, as the kernel shows them to those who may not see them.
-    pub fn parse(text: &str) -> Result<Self, Error> {
+    pub fn parse(text: &str) -> Self {
         let mut symbols = Self {
             entries: Vec::with_capacity(text.len() / 45),
             names: String::new(),
@@ -63,24 +67,32 @@ impl Symbols {
         for line in text.lines() {
             symbols.add(line);
         }
-        if symbols.entries.is_empty() {
-            return Err(Error::new(
-                ErrorKind::NotPermitted,
-                "the kernel hides the addresses of its symbols (`/proc/kallsyms`)",
-            )
-            .with_hint("run as root, or with CAP_SYSLOG and kernel.kptr_restrict=1"));
-        }
         symbols.entries.sort_by_key(|entry| entry.address);
         symbols.by_name = (0..symbols.entries.len() as u32).collect();
         let mut by_name = std::mem::take(&mut symbols.by_name);
         by_name.sort_by(|&a, &b| symbols.name(a).cmp(symbols.name(b)));
         symbols.by_name = by_name;
-        Ok(symbols)
+        symbols
+    }
+
+    /// Whether there is none: the list could not be read in earnest.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether all addresses are zero, as the kernel shows them to those who may not see them. The names are true.
+    pub fn hides_addresses(&self) -> bool {
+        self.entries.last().is_none_or(|last| last.address == 0)
     }
 
     fn add(&mut self, line: &str) -> Option<()> {
         let mut fields = line.split_ascii_whitespace();
-        let address = u64::from_str_radix(fields.next()?, 16).ok().filter(|&address| address != 0)?;
+        let address = u64::from_str_radix(fields.next()?, 16).ok()?;
         let kind = fields.next()?;
         let name = fields.next()?;
         // Padding in front of functions, and bounds that the linker made, name no place of interest.
@@ -124,6 +136,21 @@ impl Symbols {
         self.named(name).filter(|entry| entry.function).map(|entry| entry.address)
     }
 
+    /// All functions, by name.
+    pub fn all_functions(&self) -> impl Iterator<Item = Function<'_>> {
+        let functions = self.by_name.iter().filter(|&&index| self.entries[index as usize].function);
+        functions.map(|&index| Function { name: self.name(index), module: self.module(self.entries[index as usize]) })
+    }
+
+    /// The module of the first function of this name.
+    pub fn module_of(&self, function: &str) -> Option<&str> {
+        self.named(function).find(|entry| entry.function).and_then(|entry| self.module(*entry))
+    }
+
+    fn module(&self, entry: Entry) -> Option<&str> {
+        usize::from(entry.module).checked_sub(1).map(|module| self.modules[module].as_str())
+    }
+
     fn named(&self, name: &str) -> impl Iterator<Item = &Entry> {
         let start = self.by_name.partition_point(|&index| self.name(index) < name);
         let end = start + self.by_name[start..].partition_point(|&index| self.name(index) == name);
@@ -148,7 +175,8 @@ impl Symbols {
         const LARGEST: u64 = 1 << 20;
         let index = self.entries.partition_point(|entry| entry.address <= address).checked_sub(1)?;
         let entry = self.entries[index];
-        if address - entry.address >= LARGEST {
+        // Addresses of zero are hidden ones, or offsets into the memory of a CPU.
+        if entry.address == 0 || address - entry.address >= LARGEST {
             return None;
         }
         // Of several names for one place, a function's is the one to show.
@@ -161,7 +189,7 @@ impl Symbols {
         Some(Location {
             symbol: self.name(index as u32),
             offset: address - entry.address,
-            module: usize::from(entry.module).checked_sub(1).map(|module| self.modules[module].as_str()),
+            module: self.module(entry),
         })
     }
 }
@@ -183,7 +211,8 @@ ffffffffc0000000 t ovs_dp_upcall\t[openvswitch]
 
     #[test]
     fn tells_where_an_address_is() {
-        let symbols = Symbols::parse(LINES).unwrap();
+        let symbols = Symbols::parse(LINES);
+        assert!(!symbols.hides_addresses());
         assert_eq!(symbols.locate(0xffff_ffff_8100_007f).unwrap().to_string(), "ip_rcv+0x1f");
         assert_eq!(symbols.locate(0xffff_ffff_c000_0004).unwrap().to_string(), "ovs_dp_upcall+0x4 [openvswitch]");
         assert_eq!(symbols.locate(1), None);
@@ -192,7 +221,7 @@ ffffffffc0000000 t ovs_dp_upcall\t[openvswitch]
 
     #[test]
     fn finds_every_function_of_a_name_and_its_variants() {
-        let symbols = Symbols::parse(LINES).unwrap();
+        let symbols = Symbols::parse(LINES);
         assert_eq!(symbols.functions("twice").count(), 2);
         assert_eq!(symbols.functions("vmemmap_base").count(), 0);
         assert_eq!(symbols.addresses("vmemmap_base").collect::<Vec<_>>(), [0xffff_ffff_8200_0000]);
@@ -201,8 +230,14 @@ ffffffffc0000000 t ovs_dp_upcall\t[openvswitch]
     }
 
     #[test]
-    fn hidden_addresses_are_an_error() {
-        let error = Symbols::parse("0000000000000000 T ip_rcv\n").unwrap_err();
-        assert!(error.to_string().contains("hides"), "{error}");
+    fn names_are_known_although_the_addresses_are_hidden() {
+        let hidden: String = LINES.lines().map(|line| format!("0000000000000000{}\n", &line[16..])).collect();
+        let symbols = Symbols::parse(&hidden);
+        assert!(symbols.hides_addresses());
+        assert_eq!(symbols.functions("twice").count(), 2);
+        assert_eq!(symbols.module_of("ovs_dp_upcall"), Some("openvswitch"));
+        assert_eq!(symbols.locate(0x10), None);
+        let functions: Vec<&str> = symbols.all_functions().map(|function| function.name).collect();
+        assert_eq!(functions, ["_text", "flow_lookup.isra.0", "ip_rcv", "ovs_dp_upcall", "twice", "twice"]);
     }
 }

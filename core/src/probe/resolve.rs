@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! From what was asked for to places in the running kernel, with the positions of their arguments.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashMap;
 
 use crate::error::{Error, ErrorKind};
 use crate::kernel::Kernel;
-use crate::kernel::btf::{Argument, Prototype, Target, Types};
+use crate::kernel::btf::{Argument, Prototype, Target};
+use crate::similar::similar;
 
+use super::attach_error::AttachError;
+use super::prototypes::{Described, Prototypes};
 use super::{Origin, PacketPlace, Probe, ProbeSpec, ProbeType, matches};
 
 /// Programs reach this many arguments of a function on the stack and in registers; no function of the kernel has more.
@@ -43,7 +46,7 @@ pub struct Resolution {
 /// When a probe that the user named does not exist, or a wildcard of theirs fits nothing; when the kernel has no BTF.
 pub fn resolve(kernel: &Kernel, specs: &[ProbeSpec]) -> Result<Resolution, Error> {
     let mut resolver = Resolver { kernel, found: Resolution::default(), known: HashMap::new() };
-    let prototypes = resolver.prototypes(specs)?;
+    let prototypes = Prototypes::read(kernel, specs)?;
     for spec in specs {
         let outcome = match spec.probe_type {
             ProbeType::Kprobe | ProbeType::Kretprobe => resolver.functions(spec, &prototypes),
@@ -65,87 +68,11 @@ struct Resolver<'a> {
     known: HashMap<(ProbeType, String), usize>,
 }
 
-/// What BTF knows of the functions and tracepoints that were asked for.
-#[derive(Default)]
-struct Prototypes<'a> {
-    /// By name: the module and the arguments, once for each function of that name.
-    functions: BTreeMap<&'a str, Vec<(Option<&'a str>, Prototype<'a>)>>,
-    /// By name, without the group.
-    tracepoints: BTreeMap<&'a str, (Option<&'a str>, Prototype<'a>)>,
-}
-
-/// Names and patterns to look for: tens of thousands of names are held against it.
-struct NameSet<'a> {
-    names: HashSet<&'a str>,
-    patterns: Vec<&'a str>,
-}
-
-impl<'a> NameSet<'a> {
-    fn new(texts: &[&'a str]) -> Self {
-        let (patterns, names): (Vec<&str>, Vec<&str>) = texts.iter().partition(|text| text.contains('*'));
-        Self { names: names.into_iter().collect(), patterns }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.names.is_empty() && self.patterns.is_empty()
-    }
-
-    fn contains(&self, name: &str) -> bool {
-        self.names.contains(name) || self.patterns.iter().any(|pattern| matches(pattern, name))
-    }
-}
-
 impl<'a> Resolver<'a> {
-    /// Reads what is needed for all specs in one pass over the types; modules only when vmlinux does not have it all.
-    fn prototypes(&self, specs: &[ProbeSpec]) -> Result<Prototypes<'a>, Error> {
-        let functions: Vec<&str> =
-            specs.iter().filter(|spec| spec.probe_type != ProbeType::RawTracepoint).map(|spec| &*spec.target).collect();
-        let tracepoints: Vec<&str> = specs
-            .iter()
-            .filter(|spec| spec.probe_type == ProbeType::RawTracepoint)
-            .filter_map(|spec| Some(spec.target.split_once(':')?.1))
-            .collect();
-        let (functions, tracepoints) = (NameSet::new(&functions), NameSet::new(&tracepoints));
-
-        let mut prototypes = Prototypes::default();
-        let mut collect = |module: Option<&'a str>, types: &Types<'a>| {
-            if !functions.is_empty() {
-                for (name, prototype) in types.functions(|name| functions.contains(name)) {
-                    prototypes.functions.entry(name).or_default().push((module, prototype));
-                }
-            }
-            if !tracepoints.is_empty() {
-                for (name, prototype) in types.tracepoints(|name| tracepoints.contains(name)) {
-                    prototypes.tracepoints.entry(name).or_insert((module, prototype));
-                }
-            }
-            let has_all = functions.patterns.is_empty()
-                && tracepoints.patterns.is_empty()
-                && functions.names.iter().all(|name| prototypes.functions.contains_key(name))
-                && tracepoints.names.iter().all(|name| prototypes.tracepoints.contains_key(name));
-            !has_all
-        };
-        let vmlinux = Types::new(self.kernel.vmlinux()?, None);
-        if collect(None, &vmlinux) {
-            for (module, btf) in self.kernel.modules()? {
-                collect(Some(module), &Types::new(btf, Some(self.kernel.vmlinux()?)));
-            }
-        }
-        Ok(prototypes)
-    }
-
-    fn functions(&mut self, spec: &ProbeSpec, prototypes: &Prototypes<'_>) -> Result<(), Error> {
+    fn functions(&mut self, spec: &ProbeSpec, prototypes: &Prototypes<'a>) -> Result<(), Error> {
         if !spec.is_wildcard() {
-            match prototypes.functions.get(&*spec.target).map(Vec::as_slice) {
-                Some([(module, prototype)]) => self.add(spec, &spec.target, *module, Some(prototype)),
-                Some(several) if several.iter().all(|(_, prototype)| *prototype == several[0].1) => {
-                    self.add(spec, &spec.target, several[0].0, Some(&several[0].1));
-                }
-                // Functions of one name that differ: it is not known which one is meant.
-                Some(_) => self.add(spec, &spec.target, None, None),
-                // Not in BTF: only the kernel can say whether it exists, when the probe is attached.
-                None => self.add(spec, &spec.target, None, None),
-            }
+            // What is not in BTF may exist all the same.
+            self.add(spec, &spec.target, prototypes.function(&spec.target));
             return Ok(());
         }
         let traceable = self.kernel.tracefs().and_then(|tracefs| tracefs.traceable_functions());
@@ -153,10 +80,10 @@ impl<'a> Resolver<'a> {
         let before = self.found.probes.len();
         for (name, several) in prototypes.functions.iter().filter(|(name, _)| matches(&spec.target, name)) {
             fits += 1;
-            let [(module, prototype)] = several.as_slice() else { continue };
-            let untraceable = traceable.as_ref().map_or_else(|| is_generated(name), |names| !names.contains(*name));
-            if !untraceable && packet_place(prototype, FUNCTION_ARGUMENTS) != PacketPlace::Nowhere {
-                self.add(spec, name, *module, Some(prototype));
+            let [described] = several.as_slice() else { continue };
+            let untraceable = traceable.map_or_else(|| is_generated(name), |names| !names.contains(*name));
+            if !untraceable && packet_place(&described.prototype, FUNCTION_ARGUMENTS) != PacketPlace::Nowhere {
+                self.add(spec, name, Some(described));
             }
         }
         if self.found.probes.len() == before && !self.known.keys().any(|(_, name)| matches(&spec.target, name)) {
@@ -165,53 +92,45 @@ impl<'a> Resolver<'a> {
                 format!(
                     "`{spec}` fits {fits} functions of this kernel, and none that takes a packet and can be probed"
                 ),
-            ));
+            )
+            .with_hint(format!("`tracer inspect probes '{}'` shows them", spec.target)));
         }
         Ok(())
     }
 
-    fn tracepoints(&mut self, spec: &ProbeSpec, prototypes: &Prototypes<'_>) -> Result<(), Error> {
+    fn tracepoints(&mut self, spec: &ProbeSpec, prototypes: &Prototypes<'a>) -> Result<(), Error> {
         let (group, name) = spec.target.split_once(':').unwrap_or_default();
         if !spec.is_wildcard() {
-            let missing = match self.kernel.tracefs() {
-                Some(tracefs) => !tracefs.has_tracepoint(group, name),
-                None => !prototypes.tracepoints.contains_key(name),
-            };
-            if missing {
-                return Err(Error::new(
-                    ErrorKind::KernelLacks,
-                    format!("this kernel has no tracepoint `{}`", spec.target),
-                )
-                .with_hint("the tracepoints of a module exist while it is loaded"));
-            }
             let known = prototypes.tracepoints.get(name);
-            self.add(spec, &spec.target, known.and_then(|(module, _)| *module), known.map(|(_, prototype)| prototype));
+            if !has_tracepoint(self.kernel, group, name, known.is_some()) {
+                let missing = AttachError::NoTracepoint(similar_tracepoints(self.kernel, &spec.target));
+                return Err(missing.about(&format!("`{spec}` can't be probed")));
+            }
+            self.add(spec, &spec.target, known);
             return Ok(());
         }
-        let Some(tracefs) = self.kernel.tracefs() else {
-            return Err(Error::new(
-                ErrorKind::KernelLacks,
-                format!("`{spec}` needs tracefs, to know the groups of tracepoints"),
-            )
-            .with_hint("mount -t tracefs tracefs /sys/kernel/tracing, or name the tracepoints"));
-        };
+        let tracefs = self.kernel.tracefs().ok_or_else(|| {
+            let needed = format!("`{spec}` needs tracefs, to know the groups of tracepoints: {}", self.kernel.tracefs_missing());
+            Error::new(ErrorKind::KernelLacks, needed).with_hint(TRACEFS_HINT)
+        })?;
         let before = self.found.probes.len();
         for (found_group, found_name) in tracefs.tracepoints() {
-            if !matches(group, &found_group) || !matches(name, &found_name) {
+            if !matches(group, found_group) || !matches(name, found_name) {
                 continue;
             }
-            let Some((module, prototype)) = prototypes.tracepoints.get(&*found_name) else { continue };
-            if packet_place(prototype, TRACEPOINT_ARGUMENTS) != PacketPlace::Nowhere {
-                self.add(spec, &format!("{found_group}:{found_name}"), *module, Some(prototype));
+            let Some(described) = prototypes.tracepoints.get(&**found_name) else { continue };
+            if packet_place(&described.prototype, TRACEPOINT_ARGUMENTS) != PacketPlace::Nowhere {
+                self.add(spec, &format!("{found_group}:{found_name}"), Some(described));
             }
         }
         if self.found.probes.len() == before {
-            return Err(Error::new(ErrorKind::KernelLacks, format!("`{spec}` fits no tracepoint that has a packet")));
+            return Err(Error::new(ErrorKind::KernelLacks, format!("`{spec}` fits no tracepoint that has a packet"))
+                .with_hint(format!("`tracer inspect probes 'tp:{}'` shows those that it fits", spec.target)));
         }
         Ok(())
     }
 
-    fn add(&mut self, spec: &ProbeSpec, target: &str, module: Option<&str>, prototype: Option<&Prototype<'_>>) {
+    fn add(&mut self, spec: &ProbeSpec, target: &str, described: Option<&Described<'_>>) {
         if let Some(&index) = self.known.get(&(spec.probe_type, target.to_owned())) {
             let probe = &mut self.found.probes[index];
             probe.stack |= spec.stack;
@@ -220,12 +139,9 @@ impl<'a> Resolver<'a> {
             }
             return;
         }
-        let reachable =
-            if spec.probe_type == ProbeType::RawTracepoint { TRACEPOINT_ARGUMENTS } else { FUNCTION_ARGUMENTS };
-        let pointer_to = |name| prototype.and_then(|prototype| argument_to(prototype, name, reachable));
-        let packet = prototype.map_or(PacketPlace::Nowhere, |prototype| packet_place(prototype, reachable));
-        if packet == PacketPlace::Nowhere && spec.origin == Origin::Named {
-            let why = match prototype {
+        let probe = probe(spec, target, described);
+        if probe.packet == PacketPlace::Nowhere && spec.origin == Origin::Named {
+            let why = match described {
                 Some(_) => "takes no packet",
                 None => "is not described in the kernel's type information (BTF)",
             };
@@ -234,18 +150,43 @@ impl<'a> Resolver<'a> {
                 .push(format!("`{target}` {why}: its events will say when it ran, not for which packet"));
         }
         self.known.insert((spec.probe_type, target.to_owned()), self.found.probes.len());
-        self.found.probes.push(Probe {
-            probe_type: spec.probe_type,
-            target: target.to_owned(),
-            module: module.map(str::to_owned),
-            stack: spec.stack,
-            origin: if spec.is_wildcard() { Origin::Suggested } else { spec.origin.clone() },
-            packet,
-            device_argument: pointer_to("net_device"),
-            namespace_argument: pointer_to("net"),
-            packet_may_be_gone: PACKET_MAY_BE_GONE.contains(&(spec.probe_type, target)),
-        });
+        self.found.probes.push(probe);
     }
+}
+
+/// The probe of a spec at one place.
+pub(super) fn probe(spec: &ProbeSpec, target: &str, described: Option<&Described<'_>>) -> Probe {
+    let reachable =
+        if spec.probe_type == ProbeType::RawTracepoint { TRACEPOINT_ARGUMENTS } else { FUNCTION_ARGUMENTS };
+    let pointer_to = |name| described.and_then(|described| argument_to(&described.prototype, name, reachable));
+    Probe {
+        probe_type: spec.probe_type,
+        target: target.to_owned(),
+        module: described.and_then(|described| described.module).map(str::to_owned),
+        stack: spec.stack,
+        origin: if spec.is_wildcard() { Origin::Suggested } else { spec.origin.clone() },
+        packet: described
+            .map_or(PacketPlace::Nowhere, |described| packet_place(&described.prototype, reachable)),
+        device_argument: pointer_to("net_device"),
+        namespace_argument: pointer_to("net"),
+        packet_may_be_gone: PACKET_MAY_BE_GONE.contains(&(spec.probe_type, target)),
+    }
+}
+
+/// Whether a tracepoint exists. Without tracefs its group is believed.
+pub(super) fn has_tracepoint(kernel: &Kernel, group: &str, name: &str, in_btf: bool) -> bool {
+    kernel.tracefs().map_or(in_btf, |tracefs| tracefs.has_tracepoint(group, name))
+}
+
+/// What to do when there is no tracefs.
+const TRACEFS_HINT: &str = "mount it (`mount -t tracefs tracefs /sys/kernel/tracing`), run with CAP_DAC_READ_SEARCH when it \
+    can't be read, or name the tracepoints";
+
+/// The tracepoints that may have been meant.
+pub(super) fn similar_tracepoints(kernel: &Kernel, target: &str) -> Vec<String> {
+    let all = kernel.tracefs().map(|tracefs| tracefs.tracepoints()).unwrap_or_default();
+    let all: Vec<String> = all.iter().map(|(group, name)| format!("{group}:{name}")).collect();
+    similar(target, all.iter().map(String::as_str)).into_iter().map(str::to_owned).collect()
 }
 
 /// The arguments whose place is known: those in reach, and in front of any that is passed by value.

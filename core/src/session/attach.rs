@@ -12,7 +12,7 @@ use tracer_ebpf::wire;
 use crate::error::{Error, ErrorKind};
 use crate::kernel::Kernel;
 use crate::kernel::features::{Features, attach_multi, attach_tracepoint, load_program};
-use crate::probe::{Origin, Probe, ProbeType};
+use crate::probe::{AttachError, Origin, Probe, ProbeType, explain};
 
 use super::load::{Loaded, c_name, tracepoint_program};
 
@@ -46,26 +46,6 @@ impl Means {
 pub struct AttachTable {
     /// How, or why not.
     pub outcomes: Vec<Result<Means, AttachError>>,
-}
-
-/// Why a probe could not be attached.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AttachError {
-    /// The kernel has no symbol of this name.
-    #[error("this kernel has no such function")]
-    Missing,
-    /// Only versions of it that the compiler made exist, whose arguments may differ.
-    #[error("this kernel only has `{0}`, whose arguments may differ from the source's")]
-    Suffixed(String),
-    /// Several functions have the name.
-    #[error("{0} functions of this kernel have this name, and a kprobe can't tell them apart")]
-    Ambiguous(usize),
-    /// It exists, but the kernel does not let it be probed.
-    #[error("the kernel does not let it be probed (it is inlined, or marked notrace or NOKPROBE)")]
-    NotTraceable,
-    /// Something else.
-    #[error("{0}")]
-    Other(String),
 }
 
 /// What keeps the probes attached; dropping it detaches them all.
@@ -118,7 +98,7 @@ pub(super) fn attach(
     let outcomes: Vec<_> = attacher.outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(not_tried)).collect();
     for (probe, outcome) in probes.iter().zip(&outcomes) {
         if let (Origin::Named, Err(error)) = (&probe.origin, outcome) {
-            return Err(Error::new(ErrorKind::KernelLacks, format!("`{probe}` can't be probed: {error}")));
+            return Err(error.about_probe(probe));
         }
     }
     Ok((attacher.attachments, AttachTable { outcomes }))
@@ -268,25 +248,8 @@ impl<'a> Attacher<'a> {
         Ok(())
     }
 
-    /// Finds the reason in the symbols; the kernel's error says little.
     fn explain(&self, index: usize, error: Option<&io::Error>) -> AttachError {
-        let name = &self.probes[index].target;
-        let Ok(symbols) = self.kernel.symbols() else {
-            return AttachError::Other(error.map_or_else(|| "unknown".to_owned(), ToString::to_string));
-        };
-        match symbols.functions(name).count() {
-            0 => match symbols.variants(name).first() {
-                Some(variant) => AttachError::Suffixed((*variant).to_owned()),
-                None => AttachError::Missing,
-            },
-            1 => match error.and_then(io::Error::raw_os_error) {
-                Some(libc::ESRCH | libc::EINVAL | libc::ENOENT | libc::EADDRNOTAVAIL | libc::EOPNOTSUPP) | None => {
-                    AttachError::NotTraceable
-                }
-                Some(code) => AttachError::Other(io::Error::from_raw_os_error(code).to_string()),
-            },
-            count => AttachError::Ambiguous(count),
-        }
+        explain(self.kernel, &self.probes[index].target, error)
     }
 
     fn tracepoints(&mut self) -> Result<(), Error> {
@@ -312,7 +275,7 @@ impl<'a> Attacher<'a> {
                     Ok(Means::RawTracepoint)
                 }
                 Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
-                    Err(AttachError::Other("this kernel has no such tracepoint".to_owned()))
+                    Err(AttachError::NoTracepoint(Vec::new()))
                 }
                 Err(error) => Err(AttachError::Other(error.to_string())),
             });

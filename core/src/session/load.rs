@@ -11,7 +11,7 @@ use libbpf_rs::btf::{Btf, BtfType};
 use libbpf_rs::{AsRawLibbpf as _, MapCore as _, MapFlags, MapHandle, Object, ObjectBuilder, OpenObject};
 use tracer_ebpf::{objects, wire};
 
-use super::{Running, messages};
+use super::{Running, messages, preflight};
 use crate::error::{Error, ErrorKind};
 use crate::kernel::Kernel;
 use crate::kernel::btf::Types;
@@ -75,6 +75,9 @@ const TRACKING_PROGRAMS: [(&str, &str); 8] = [
 /// # Errors
 /// When the kernel has no function at which the end of a packet can be seen.
 pub(crate) fn tracking_programs(kernel: &Kernel) -> Result<Vec<&'static str>, Error> {
+    if kernel.has_ftrace_off() {
+        return Err(preflight::ftrace_error("packets can't be tracked"));
+    }
     let types = Types::new(kernel.vmlinux()?, None);
     let known = types.functions(|name| TRACKING_PROGRAMS.iter().any(|(_, function)| *function == name));
     let exists = |function: &str| known.iter().any(|(name, _)| *name == function);

@@ -7,6 +7,7 @@ use libbpf_rs::{MapCore as _, MapFlags, MapHandle};
 use tracer_ebpf::wire;
 
 use crate::error::{Error, ErrorKind};
+use crate::kernel::features::LINK_INFO_WITH_MISSES;
 use crate::probe::Probe;
 
 use super::attach::Attachments;
@@ -31,9 +32,6 @@ pub const SAMPLED_OUT: &str = "sampled_out";
 pub fn is_lost_event(cause: &str) -> bool {
     cause != "incomplete" && cause != SAMPLED_OUT && !cause.starts_with("tracking_")
 }
-
-/// Size of `struct bpf_link_info` from which on kernels count the hits that a link missed (6.7).
-const LINK_INFO_WITH_MISSES: u32 = 56;
 
 /// Reads all counters.
 pub(super) struct LossCounters {

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What can be probed on the running kernel, and why the rest can't: nothing is loaded or attached for that.
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::error::{Error, ErrorKind};
+use crate::kernel::Kernel;
+use crate::kernel::btf::Prototype;
+
+use super::attach_error::{AttachError, list_obstacle, symbol_obstacle_of};
+use super::prototypes::{Described, Prototypes};
+use super::resolve::{has_tracepoint, probe, similar_tracepoints};
+use super::{PacketPlace, Probe, ProbeSpec, ProbeType, matches};
+
+/// A place that was asked about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The probe that it would be.
+    pub probe: Probe,
+    /// The function or the tracepoint in C, when BTF describes it.
+    pub prototype: Option<String>,
+    /// The name of the argument that leads to the packet, when there is one and it has a name.
+    pub packet_name: Option<String>,
+    /// Why it can't be probed.
+    pub obstacle: Option<AttachError>,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inspection {
+    /// In the order in which they were asked for; those of a wildcard by name. None stands here twice.
+    pub places: Vec<Place>,
+    /// What could not be looked at, so that some of this may be wrong or incomplete.
+    pub unseen: Vec<String>,
+}
+
+/// Looks at all functions and tracepoints that have a packet.
+///
+/// # Errors
+/// When the kernel has no BTF.
+pub fn inspect_packets(kernel: &Kernel) -> Result<Inspection, Error> {
+    let everything = [ProbeType::Kprobe, ProbeType::RawTracepoint].map(ProbeSpec::all);
+    let mut found = inspect(kernel, &everything)?;
+    found.places.retain(|place| place.probe.packet != PacketPlace::Nowhere);
+    Ok(found)
+}
+
+/// Looks at the places that fit, whether they have a packet or not.
+///
+/// # Errors
+/// When a wildcard fits nothing, or the kernel has no BTF.
+pub fn inspect(kernel: &Kernel, specs: &[ProbeSpec]) -> Result<Inspection, Error> {
+    let prototypes = std::thread::scope(|scope| {
+        // Reading these three takes about the same time each.
+        scope.spawn(|| kernel.symbols().is_ok());
+        scope.spawn(|| kernel.tracefs().map(|tracefs| tracefs.traceable_functions().is_some()));
+        Prototypes::read(kernel, specs)
+    })?;
+    let mut inspector = Inspector {
+        kernel,
+        argument_names: HashMap::new(),
+        prototypes,
+        known: BTreeSet::new(),
+        places: Vec::new(),
+    };
+    if specs.iter().any(|spec| spec.probe_type == ProbeType::RawTracepoint) {
+        inspector.read_argument_names()?;
+    }
+    for spec in specs {
+        let before = inspector.places.len();
+        match spec.probe_type {
+            ProbeType::RawTracepoint => inspector.tracepoints(spec),
+            _ => inspector.functions(spec),
+        }
+        let fits = inspector.places.len() > before
+            || inspector.known.iter().any(|(kind, name)| *kind == spec.probe_type && matches(&spec.target, name));
+        if !fits {
+            let what = if spec.probe_type == ProbeType::RawTracepoint { "tracepoint" } else { "function" };
+            return Err(Error::new(ErrorKind::KernelLacks, format!("`{spec}` fits no {what} of this kernel")));
+        }
+    }
+    Ok(Inspection { places: inspector.places, unseen: unseen(kernel, specs) })
+}
+
+struct Inspector<'a> {
+    kernel: &'a Kernel,
+    prototypes: Prototypes<'a>,
+    /// The arguments of tracepoints, which have names only in the function that calls what is attached.
+    argument_names: HashMap<&'a str, Prototype<'a>>,
+    known: BTreeSet<(ProbeType, String)>,
+    places: Vec<Place>,
+}
+
+impl<'a> Inspector<'a> {
+    fn read_argument_names(&mut self) -> Result<(), Error> {
+        const CALLER: &str = "__traceiter_";
+        for (_, types) in self.kernel.all_types()? {
+            let callers = types.functions(|name| {
+                name.strip_prefix(CALLER).is_some_and(|name| self.prototypes.tracepoints.contains_key(name))
+            });
+            self.argument_names.extend(callers.into_iter().map(|(name, caller)| (&name[CALLER.len()..], caller)));
+        }
+        Ok(())
+    }
+
+    fn functions(&mut self, spec: &ProbeSpec) {
+        if !spec.is_wildcard() {
+            self.function(spec, &spec.target);
+            return;
+        }
+        let fits = |name: &str| matches(&spec.target, name);
+        let mut names: BTreeSet<&str> = self.prototypes.functions.keys().copied().filter(|name| fits(name)).collect();
+        if let Ok(symbols) = self.kernel.symbols() {
+            names.extend(symbols.all_functions().map(|function| function.name).filter(|name| fits(name)));
+        }
+        for name in names {
+            self.function(spec, name);
+        }
+    }
+
+    fn function(&mut self, spec: &ProbeSpec, name: &str) {
+        let described = self.prototypes.function(name);
+        let in_btf = || self.prototypes.functions.contains_key(name);
+        let obstacle =
+            symbol_obstacle_of(self.kernel, name, in_btf).or_else(|| list_obstacle(self.kernel, name));
+        let mut place = place(spec, name, described, None);
+        if place.probe.module.is_none() {
+            let symbols = self.kernel.symbols().ok();
+            place.probe.module = symbols.and_then(|symbols| symbols.module_of(name)).map(str::to_owned);
+        }
+        self.add(Place { obstacle, ..place });
+    }
+
+    fn tracepoints(&mut self, spec: &ProbeSpec) {
+        let (group, name) = spec.target.split_once(':').unwrap_or_default();
+        if !spec.is_wildcard() {
+            let in_btf = self.prototypes.tracepoints.contains_key(name);
+            let missing = !has_tracepoint(self.kernel, group, name, in_btf);
+            let obstacle = missing.then(|| AttachError::NoTracepoint(similar_tracepoints(self.kernel, &spec.target)));
+            let found = self.tracepoint(spec, &spec.target, name);
+            self.add(Place { obstacle, ..found });
+            return;
+        }
+        let found: Vec<Place> = match self.kernel.tracefs() {
+            Some(tracefs) => {
+                // What is not in BTF has no raw tracepoint: the entries of system calls, and ftrace's own.
+                let fits = tracefs.tracepoints().iter().filter(|(found_group, found_name)| {
+                    matches(group, found_group)
+                        && matches(name, found_name)
+                        && self.prototypes.tracepoints.contains_key(&**found_name)
+                });
+                fits.map(|(group, name)| self.tracepoint(spec, &format!("{group}:{name}"), name)).collect()
+            }
+            // Their groups are not known.
+            None if group == "*" => {
+                let names = self.prototypes.tracepoints.keys().filter(|found| matches(name, found));
+                names.map(|name| self.tracepoint(spec, &format!("?:{name}"), name)).collect()
+            }
+            None => Vec::new(),
+        };
+        found.into_iter().for_each(|place| self.add(place));
+    }
+
+    fn tracepoint(&self, spec: &ProbeSpec, target: &str, name: &str) -> Place {
+        place(spec, target, self.prototypes.tracepoints.get(name), self.argument_names.get(name))
+    }
+
+    fn add(&mut self, place: Place) {
+        if self.known.insert((place.probe.probe_type, place.probe.target.clone())) {
+            self.places.push(place);
+        }
+    }
+}
+
+/// Describes a place. `caller` has the names of a tracepoint's arguments, behind one of its own.
+fn place(spec: &ProbeSpec, target: &str, described: Option<&Described<'_>>, caller: Option<&Prototype<'_>>) -> Place {
+    let probe = probe(spec, target, described);
+    let prototype = described.map(|Described { prototype, .. }| {
+        let mut prototype = prototype.clone();
+        let names = caller.into_iter().flat_map(|caller| caller.arguments.iter().skip(1));
+        for (argument, named) in prototype.arguments.iter_mut().zip(names) {
+            argument.name = named.name;
+        }
+        prototype
+    });
+    let argument = match probe.packet {
+        PacketPlace::Nowhere => None,
+        PacketPlace::Argument(argument) | PacketPlace::Behind { argument, .. } => Some(usize::from(argument)),
+    };
+    let packet_name = argument
+        .and_then(|argument| Some(prototype.as_ref()?.arguments.get(argument)?.name))
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned);
+    let declaration = described
+        .zip(prototype.as_ref())
+        .map(|(described, prototype)| described.types.declaration(probe.symbol(), prototype));
+    Place { prototype: declaration, packet_name, obstacle: None, probe }
+}
+
+fn unseen(kernel: &Kernel, specs: &[ProbeSpec]) -> Vec<String> {
+    let mut unseen = Vec::new();
+    let has_functions = specs.iter().any(|spec| spec.probe_type != ProbeType::RawTracepoint);
+    if has_functions && let Err(error) = kernel.symbols() {
+        unseen.push(format!("{error}; which functions exist, and how often, is not known"));
+    }
+    match kernel.tracefs() {
+        None => unseen.push(format!(
+            "tracefs: {}; the groups of tracepoints, and which functions can be traced, are not known",
+            kernel.tracefs_missing()
+        )),
+        Some(tracefs) if has_functions && tracefs.traceable_functions().is_none() => unseen.push(format!(
+            "`{}` can't be read; which functions can be traced is not known",
+            tracefs.path().join("available_filter_functions").display()
+        )),
+        Some(_) => {}
+    }
+    unseen
+}
