@@ -76,13 +76,7 @@ pub(crate) fn run(args: &CollectArgs, matches: &ArgMatches) -> anyhow::Result<()
 /// The collectors that the user, the profiles or the default name, each with whether its failure is an error.
 fn selected(args: &CollectArgs) -> anyhow::Result<Vec<(&'static collector::Collector, bool)>> {
     let all = collector::all()?;
-    let find = |name: &str| {
-        all.iter().copied().find(|collector| collector.name == name).ok_or_else(|| {
-            let names: Vec<&str> = all.iter().map(|collector| collector.name).collect();
-            Error::new(ErrorKind::Usage, format!("there is no collector `{name}`"))
-                .with_hint(format!("there are {}; or `auto`", names.join(", ")))
-        })
-    };
+    let find = |name: &str| collector::find(&all, name);
     let mut selected: Vec<(&'static collector::Collector, bool)> = Vec::new();
     for choice in args.collectors() {
         let (chosen, named) = match choice {

@@ -7,6 +7,7 @@ mod collect;
 mod display;
 mod follow;
 mod input;
+mod inspect;
 mod output;
 mod print;
 mod progress;
@@ -47,6 +48,8 @@ enum Command {
     Print(print::PrintArgs),
     /// Show the events of a file packet by packet, or write them so to another file
     Sort(sort::SortArgs),
+    /// Show what can be traced on this machine, and why the rest can't
+    Inspect(inspect::InspectArgs),
     /// Write the JSON schema of an event
     Schema,
 }
@@ -81,6 +84,7 @@ fn run(arguments: Vec<OsString>) -> anyhow::Result<()> {
         }
         Command::Print(args) => print::run(args),
         Command::Sort(args) => sort::run(args),
+        Command::Inspect(args) => inspect::run(args),
         Command::Schema => schema::run(),
     }
 }

@@ -3,14 +3,15 @@
 
 use std::fmt;
 
-use clap::{Arg, ArgMatches};
+use clap::{Arg, ArgMatches, Command};
 
 use crate::error::{Error, ErrorKind};
 use crate::event::json::EventJson;
 use crate::event::section::SectionDescriptor;
 use crate::kernel::Kernel;
-use crate::probe::ProbeSpec;
+use crate::probe::{PacketPlace, Probe, ProbeSpec};
 use crate::session::tracking_programs;
+use crate::similar::{did_you_mean, similar};
 
 /// A collector: what it is called, what it adds to events, and the eBPF hook that gathers it.
 pub struct Collector {
@@ -22,6 +23,8 @@ pub struct Collector {
     pub sections: &'static [SectionDescriptor],
     /// Its eBPF part.
     pub hook: Hook,
+    /// What it speaks about: it is silent at a probe that leads to none of these.
+    pub subjects: &'static [Subject],
     /// Options of `collect` that belong to it.
     pub arguments: fn() -> Vec<Arg>,
     /// Finds out whether it can run here, says what it needs, and returns what reads its records.
@@ -38,6 +41,44 @@ impl fmt::Debug for Collector {
 }
 
 inventory::collect!(Collector);
+
+/// What a probe can lead to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A packet.
+    Packet,
+    /// A network device, the packet's or an argument.
+    Device,
+    /// A network namespace, the packet's or an argument.
+    Namespace,
+}
+
+impl Collector {
+    /// Whether it has something to say at a probe.
+    pub fn speaks_at(&self, probe: &Probe) -> bool {
+        let has_packet = probe.packet != PacketPlace::Nowhere;
+        self.subjects.iter().any(|subject| match subject {
+            Subject::Packet => has_packet,
+            Subject::Device => has_packet || probe.device_argument.is_some(),
+            // A device is in a namespace.
+            Subject::Namespace => {
+                has_packet || probe.device_argument.is_some() || probe.namespace_argument.is_some()
+            }
+        })
+    }
+
+    /// Starts it as without options, and forgets it again.
+    ///
+    /// # Errors
+    /// Why it can't run on this kernel.
+    pub fn can_run(&self, kernel: &Kernel) -> Result<(), Error> {
+        let command = Command::new(self.name).no_binary_name(true).args((self.arguments)());
+        let arguments = command
+            .try_get_matches_from([""; 0])
+            .map_err(|error| Error::new(ErrorKind::Failure, format!("its options have no defaults: {error}")))?;
+        (self.start)(kernel, &arguments, &mut Needs::default()).map(drop)
+    }
+}
 
 /// The eBPF part of a collector, as the collectors' build script made it.
 #[derive(Clone, Copy)]
@@ -150,6 +191,19 @@ pub unsafe trait Wire: Copy {
 unsafe impl Wire for tracer_ebpf::wire::record_header {}
 // SAFETY: integers, with explicit padding.
 unsafe impl Wire for tracer_ebpf::wire::section_header {}
+
+/// The one of `all` that has this name.
+///
+/// # Errors
+/// When there is none.
+pub fn find(all: &[&'static Collector], name: &str) -> Result<&'static Collector, Error> {
+    all.iter().copied().find(|collector| collector.name == name).ok_or_else(|| {
+        let names = || all.iter().map(|collector| collector.name);
+        let hint = did_you_mean(&similar(name, names()))
+            .unwrap_or_else(|| format!("there are {}; or `auto`", names().collect::<Vec<_>>().join(", ")));
+        Error::new(ErrorKind::Usage, format!("there is no collector `{name}`")).with_hint(hint)
+    })
+}
 
 /// All collectors, by name.
 ///

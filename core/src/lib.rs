@@ -5,6 +5,7 @@ pub mod collector;
 pub mod error;
 pub mod event;
 pub mod kernel;
+pub mod overview;
 pub mod probe;
 pub mod session;
 pub mod similar;

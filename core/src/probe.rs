@@ -9,6 +9,8 @@ mod resolve;
 use std::fmt;
 use std::str::FromStr;
 
+use tracer_ebpf::wire;
+
 pub use attach_error::AttachError;
 pub(crate) use attach_error::{explain, symbol_obstacle};
 pub use resolve::{Resolution, resolve};
@@ -181,6 +183,13 @@ impl Probe {
             ProbeType::RawTracepoint => self.target.split_once(':').map_or(&*self.target, |(_, name)| name),
             _ => &self.target,
         }
+    }
+
+    /// How many bytes above the stack pointer an argument is when the function is entered; `None`: it is in a register, or
+    /// one of a tracepoint.
+    pub fn stack_offset(&self, argument: u8) -> Option<u32> {
+        let on_stack = u32::from(argument).checked_sub(wire::REGISTER_ARGUMENTS)?;
+        (self.probe_type != ProbeType::RawTracepoint).then_some(wire::STACK_ARGUMENTS + on_stack * 8)
     }
 }
 

@@ -39,6 +39,7 @@ use attach::Attachments;
 use load::{Loaded, Plan, RefusedHook};
 
 pub(crate) use load::tracking_programs;
+pub(crate) use preflight::features;
 use loss::LossCounters;
 use reader::Message;
 use record::Recorder;
@@ -182,6 +183,7 @@ impl<'k> Session<'k> {
             };
             let (loaded, refused) = load::load(&plan)?;
             warnings.extend(symbols.join().ok().flatten());
+            preflight::refuse_unknown_addresses(kernel, features, &resolution.probes)?;
             for probe in resolution.probes.iter().filter(|probe| probe.origin == Origin::Named) {
                 preflight::refuse_impossible(kernel, probe)?;
             }

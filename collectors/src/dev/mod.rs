@@ -3,7 +3,7 @@
 
 mod event;
 
-use tracer_core::collector::{Collector, Decode, DecodeError, Wire};
+use tracer_core::collector::{Collector, Decode, DecodeError, Subject, Wire};
 use tracer_core::event::json::EventJson;
 use tracer_core::event::section::SectionDescriptor;
 use tracer_core::session::text;
@@ -21,6 +21,7 @@ inventory::submit! {
         about: "the network device that the packet is on",
         sections: &[SectionDescriptor::of::<DevSection<'static>>()],
         hook: crate::hooks::DEV,
+        subjects: &[Subject::Device],
         arguments: Vec::new,
         start: |_, _, _| Ok(Box::new(Decoder)),
     }

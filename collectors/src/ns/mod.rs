@@ -6,7 +6,7 @@ mod names;
 
 use std::borrow::Cow;
 
-use tracer_core::collector::{Collector, Decode, DecodeError, Wire};
+use tracer_core::collector::{Collector, Decode, DecodeError, Subject, Wire};
 use tracer_core::event::json::EventJson;
 use tracer_core::event::section::SectionDescriptor;
 
@@ -24,6 +24,7 @@ inventory::submit! {
         about: "the network namespace that the packet is in",
         sections: &[SectionDescriptor::of::<NsSection<'static>>()],
         hook: crate::hooks::NS,
+        subjects: &[Subject::Namespace],
         arguments: Vec::new,
         start: |kernel, _, _| Ok(Box::new(Decoder { names: Names::new(kernel.path("run/netns")) })),
     }

@@ -6,7 +6,7 @@ mod packet_text;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
-use tracer_core::collector::{Collector, Decode, DecodeError, Wire};
+use tracer_core::collector::{Collector, Decode, DecodeError, Subject, Wire};
 use tracer_core::event::json::EventJson;
 use tracer_core::event::section::SectionDescriptor;
 
@@ -34,6 +34,7 @@ inventory::submit! {
         about: "the packet's bytes, and what the kernel notes about it",
         sections: &[SectionDescriptor::of::<PacketSection<'static>>(), SectionDescriptor::of::<SkbSection>()],
         hook: crate::hooks::SKB,
+        subjects: &[Subject::Packet],
         arguments,
         start: |_, arguments, needs| {
             let snaplen: u32 = arguments.get_one("snaplen").copied().unwrap_or(255);

@@ -3,7 +3,7 @@
 
 mod event;
 
-use tracer_core::collector::{Collector, Decode, DecodeError, Wire};
+use tracer_core::collector::{Collector, Decode, DecodeError, Subject, Wire};
 use tracer_core::event::json::EventJson;
 use tracer_core::event::section::SectionDescriptor;
 
@@ -20,6 +20,7 @@ inventory::submit! {
         about: "which packet it is, so that its events can be told from those of others",
         sections: &[SectionDescriptor::of::<SkbTrackingSection>()],
         hook: crate::hooks::SKB_TRACKING,
+        subjects: &[Subject::Packet],
         arguments: Vec::new,
         start: |kernel, _, needs| {
             needs.tracking(kernel)?;

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::error::{Error, ErrorKind};
 use crate::kernel::Kernel;
-use crate::kernel::btf::Prototype;
+use crate::kernel::btf::{Prototype, Target};
 
 use super::attach_error::{AttachError, list_obstacle, symbol_obstacle_of};
 use super::prototypes::{Described, Prototypes};
@@ -21,6 +21,8 @@ pub struct Place {
     pub prototype: Option<String>,
     /// The name of the argument that leads to the packet, when there is one and it has a name.
     pub packet_name: Option<String>,
+    /// Why it has no packet, when it has none.
+    pub no_packet: Option<&'static str>,
     /// Why it can't be probed.
     pub obstacle: Option<AttachError>,
 }
@@ -194,7 +196,27 @@ fn place(spec: &ProbeSpec, target: &str, described: Option<&Described<'_>>, call
     let declaration = described
         .zip(prototype.as_ref())
         .map(|(described, prototype)| described.types.declaration(probe.symbol(), prototype));
-    Place { prototype: declaration, packet_name, obstacle: None, probe }
+    let no_packet = match described {
+        _ if argument.is_some() => None,
+        None => Some("the kernel's types (BTF) don't describe it, or differently for functions of one name"),
+        Some(described) => Some(why_no_packet(&described.prototype)),
+    };
+    Place { prototype: declaration, packet_name, no_packet, obstacle: None, probe }
+}
+
+/// Why no place is known for the packet of this function or tracepoint.
+fn why_no_packet(prototype: &Prototype<'_>) -> &'static str {
+    let first = |wanted: Target<'_>| prototype.arguments.iter().position(|argument| argument.target == wanted);
+    match (first(Target::Struct("sk_buff")), first(Target::Value)) {
+        (Some(packet), Some(value)) if value < packet => {
+            "a struct passed by value stands in front of it, and takes unknown room"
+        }
+        (Some(_), _) => "its argument is out of reach",
+        (None, _) if first(Target::PointerToStruct("sk_buff")).is_some() => {
+            "it has only room for packets, not one that is handed in"
+        }
+        (None, _) => "it takes none",
+    }
 }
 
 fn unseen(kernel: &Kernel, specs: &[ProbeSpec]) -> Vec<String> {

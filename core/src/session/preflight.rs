@@ -12,7 +12,7 @@ use crate::probe::{Origin, Probe, ProbeType, symbol_obstacle};
 ///
 /// # Errors
 /// When this process can't load programs, or programs can't see anything.
-pub(super) fn features(kernel: &Kernel) -> Result<Features, Error> {
+pub(crate) fn features(kernel: &Kernel) -> Result<Features, Error> {
     let features = Features::probe().map_err(|error| match error.raw_os_error() {
         Some(libc::EPERM | libc::EACCES) => privileges::load_error(kernel),
         Some(libc::EINVAL) => Error::new(ErrorKind::KernelLacks, "the kernel takes no eBPF programs for kprobes")
@@ -73,6 +73,20 @@ pub(super) fn refuse_impossible(kernel: &Kernel, probe: &Probe) -> Result<(), Er
         ProbeType::RawTracepoint => Ok(()),
         _ => symbol_obstacle(kernel, &probe.target).map_or(Ok(()), |obstacle| Err(obstacle.about_probe(probe))),
     }
+}
+
+/// Refuses probes of functions on a kernel that tells them apart by address only, and hides the addresses.
+///
+/// # Errors
+/// That.
+pub(super) fn refuse_unknown_addresses(kernel: &Kernel, features: Features, probes: &[Probe]) -> Result<(), Error> {
+    let has_functions = probes.iter().any(|probe| probe.probe_type != ProbeType::RawTracepoint);
+    if features.cookies || !has_functions || kernel.symbols().is_ok_and(|symbols| !symbols.hides_addresses()) {
+        return Ok(());
+    }
+    let why = "this kernel tells probed functions apart by their addresses, and hides them (`/proc/kallsyms`)";
+    Err(Error::new(ErrorKind::NotPermitted, why)
+        .with_hint("run as root, or with CAP_SYSLOG; kernel.kptr_restrict must be 0 or 1"))
 }
 
 /// What is to be said about the kernel's symbols, if anything. Reads them.

@@ -7,15 +7,6 @@
 
 #include <bpf/bpf_tracing.h>
 
-#if defined(__TARGET_ARCH_x86)
-#define REGISTER_ARGUMENTS 6
-/* The return address is on top of the stack. */
-#define STACK_ARGUMENTS 8
-#else
-#define REGISTER_ARGUMENTS 8
-#define STACK_ARGUMENTS 0
-#endif
-
 /* Keeps the compiler from making one load of several, at an address that it computes: the verifier wants fixed offsets. */
 #define KEPT_APART(register)                                                   \
 	({                                                                     \

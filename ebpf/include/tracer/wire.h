@@ -25,6 +25,16 @@
  */
 #define RETURN_ADDRESS_BIT 0x8000000000000000ULL
 
+/* How functions get their arguments: so many in registers, the others so many bytes above the stack pointer. */
+#if defined(__TARGET_ARCH_x86) || defined(__x86_64__)
+#define REGISTER_ARGUMENTS 6
+/* The return address is on top of the stack. */
+#define STACK_ARGUMENTS 8
+#else
+#define REGISTER_ARGUMENTS 8
+#define STACK_ARGUMENTS 0
+#endif
+
 /* Deepest stack that is recorded, in frames. */
 #define STACK_DEPTH 64
 

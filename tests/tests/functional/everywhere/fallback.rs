@@ -79,6 +79,7 @@ fn goes_on_without_the_hook_that_the_verifier_refuses() -> Result<()> {
         about: dev.about,
         sections: dev.sections,
         hook: Hook { number: dev.hook.number, object: REFUSED },
+        subjects: dev.subjects,
         arguments: dev.arguments,
         start: dev.start,
     }));
