@@ -2,9 +2,11 @@
 //! `tracer collect`: attach to the kernel and record events.
 
 mod arguments;
+mod command;
 mod control;
 mod output;
 mod profile;
+mod stream;
 mod summary;
 
 use std::sync::mpsc::channel;
@@ -35,6 +37,7 @@ pub(crate) fn run(args: &CollectArgs, matches: &ArgMatches) -> anyhow::Result<()
     let mut control = Control::new(sender.clone(), receiver)?;
     let collectors = selected(args)?;
     let mut output = EventOutput::open(args)?;
+    let is_shown = output.is_shown();
 
     let kernel = Kernel::new("/");
     let options = Options {
@@ -56,9 +59,10 @@ pub(crate) fn run(args: &CollectArgs, matches: &ArgMatches) -> anyhow::Result<()
     };
     let ready = summary::ready(&session);
     let mut outcome = Ok(());
-    let mut summary = session.run(&mut output, args.stop_after, &ended, |losses| {
+    let mut summary = session.run(&mut output, args.stop_after, &ended, |collection| {
+        control.begin();
         report::line(&ready);
-        outcome = control.wait(args, losses);
+        outcome = control.wait(args, is_shown, collection);
     })?;
     let write_error = summary.write_error.take();
     let finished = write_error.map_or_else(|| output.finish(), Err);

@@ -18,12 +18,14 @@ mod load;
 mod loss;
 mod messages;
 mod preflight;
+mod privileges;
 mod reader;
 mod record;
 
 use std::borrow::Cow;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
@@ -37,6 +39,7 @@ use crate::probe::{Origin, Probe, ProbeSpec, ProbeType, resolve};
 
 use attach::Attachments;
 use load::{Loaded, Plan, RefusedHook};
+use privileges::drop_privileges;
 
 pub(crate) use load::tracking_programs;
 pub(crate) use preflight::features;
@@ -48,6 +51,7 @@ pub use attach::{AttachTable, Means};
 pub use load::ProgramReport;
 pub use loss::{LossKey, LossTable, SAMPLED_OUT, is_lost_event};
 pub use reader::Sink;
+pub use caps::Capability;
 pub use record::text;
 
 /// How often counters are looked at while collecting.
@@ -160,7 +164,8 @@ impl<'k> Session<'k> {
             None => Vec::new(),
         };
         let wants_symbols = collectors.iter().any(|running| !running.needs.symbols.is_empty())
-            || specs.iter().any(|spec| spec.probe_type != ProbeType::RawTracepoint);
+            // Stacks are named when they come, but the kernel tells addresses only to those who are privileged.
+            || specs.iter().any(|spec| spec.stack || spec.probe_type != ProbeType::RawTracepoint);
 
         let (probes, loaded, refused) = std::thread::scope(|scope| {
             // The largest single piece of work at start: it runs beside the others.
@@ -242,8 +247,7 @@ impl<'k> Session<'k> {
         self.collectors.iter().map(|running| running.collector)
     }
 
-    /// Collects. `control` is called once collection has begun and returns when it is to end; its argument is called from
-    /// there about once a second and returns the losses so far.
+    /// Collects. `control` is called once collection has begun and returns when it is to end.
     ///
     /// `limit`: write so many events at most; `ended` is called (from another thread) when they are written, or when writing
     /// has failed.
@@ -255,45 +259,44 @@ impl<'k> Session<'k> {
         sink: &mut dyn Sink,
         limit: Option<u64>,
         ended: &(dyn Fn() + Sync),
-        control: impl FnOnce(&mut dyn FnMut() -> Result<LossTable, Error>),
+        control: impl FnOnce(&mut Collection<'_>),
     ) -> Result<Summary, Error> {
         let ring = self.loaded.map("ring")?;
         let stopped = AtomicBool::new(false);
         let mut recorder = Recorder::new(self.kernel, &self.probes, &mut self.collectors);
         let (sender, receiver) = reader::queue();
         let (loaded, counters) = (&self.loaded, &self.counters);
-        let mut reported = LossTable::new();
+        let mut collection =
+            Collection { loaded, counters, sender, reported: LossTable::new(), looked: Instant::now() };
 
         let (written, losses) = std::thread::scope(|scope| {
-            let mover_sender = sender.clone();
+            let mover_sender = collection.sender.clone();
             let (ring, stopped) = (&ring, &stopped);
-            let mover = scope.spawn(move || reader::move_records(ring, stopped, &mover_sender));
+            let mover =
+                scope.spawn(move || reader::move_records(ring, stopped, &mover_sender, || drop_privileges(&[])));
             let recorder = &mut recorder;
-            let writer = scope.spawn(move || reader::write_events(recorder, sink, &receiver, limit, ended));
+            let writer = scope.spawn(move || {
+                drop_privileges(&[]).inspect_err(|_| ended())?;
+                Ok(reader::write_events(recorder, sink, &receiver, limit, ended))
+            });
 
             loaded.set_enabled(true)?;
-            let mut last = Instant::now();
-            control(&mut || {
-                let losses = counters.read(loaded)?;
-                if last.elapsed() >= LOSS_INTERVAL {
-                    last = Instant::now();
-                    report(&losses, &mut reported, &sender);
-                }
-                Ok(losses)
-            });
+            control(&mut collection);
             loaded.set_enabled(false)?;
             wait_for_programs();
             stopped.store(true, Ordering::SeqCst);
             mover.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-            let losses = counters.read(loaded)?;
-            report(&losses, &mut reported, &sender);
-            drop(sender);
-            let written = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            let losses = collection.end()?;
+            let written: Result<_, Error> = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            let written = written?;
             Ok::<_, Error>((written, losses))
         })?;
 
         let mut losses = losses;
-        for (cause, count) in [("parse", recorder.unreadable), ("writer", written.unwritten)] {
+        // Who reads a pipe and has seen enough misses nothing.
+        let unwanted = written.error.as_ref().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
+        let unwritten = if unwanted { 0 } else { written.unwritten };
+        for (cause, count) in [("parse", recorder.unreadable), ("writer", unwritten)] {
             if count > 0 {
                 losses.insert(LossKey { cause, probe: None }, count);
             }
@@ -327,24 +330,78 @@ fn sampling(loaded: &Loaded, max_events_per_second: u32) -> Result<Sampling, Err
     })
 }
 
-/// Sends what was lost since the last report towards the file.
-fn report(losses: &LossTable, reported: &mut LossTable, queue: &std::sync::mpsc::SyncSender<Message>) {
-    let new: Vec<Loss<'static>> = losses
-        .iter()
-        .filter_map(|(key, &count)| {
-            let new = count - reported.get(key).copied().unwrap_or(0).min(count);
-            (new > 0).then(|| Loss {
-                cause: Cow::Borrowed(key.cause),
-                probe: key.probe.clone().map(Cow::Owned),
-                count: new,
-            })
-        })
-        .collect();
-    if !new.is_empty() {
-        reported.clone_from(losses);
-        // The writer is gone only when it has failed, which the summary says.
-        let _ = queue.send(Message::Loss { timestamp: now(), losses: new });
+/// Collection that is going on, for whoever decides when it ends.
+pub struct Collection<'a> {
+    loaded: &'a Loaded,
+    counters: &'a LossCounters,
+    sender: SyncSender<Message>,
+    /// What the file has been told of.
+    reported: LossTable,
+    looked: Instant,
+}
+
+impl Collection<'_> {
+    /// The losses so far. Call it about once a second: what is new since then goes into the file.
+    ///
+    /// # Errors
+    /// When the counters can't be read.
+    pub fn losses(&mut self) -> Result<LossTable, Error> {
+        let losses = self.counters.read(self.loaded)?;
+        if self.looked.elapsed() >= LOSS_INTERVAL {
+            self.looked = Instant::now();
+            // When the queue is full it is told later: whoever waited here could not be told to end.
+            if let Some(message) = self.news(&losses)
+                && self.sender.try_send(message).is_ok()
+            {
+                self.reported.clone_from(&losses);
+            }
+        }
+        Ok(losses)
     }
+
+    /// Gives up, in the calling thread, all privileges but those `kept` and what [`Collection::losses`] takes. The threads of
+    /// the session have none.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn drop_privileges(&self, kept: &[Capability]) -> Result<(), Error> {
+        let own = self.counters.privileges()?;
+        drop_privileges(&[kept, own].concat())
+    }
+
+    /// Tells the file the rest, behind which there is nothing more.
+    fn end(self) -> Result<LossTable, Error> {
+        let losses = self.counters.read(self.loaded)?;
+        if let Some(message) = self.news(&losses) {
+            // The writer is gone only when it could not begin, which is an error of its own.
+            let _ = self.sender.send(message);
+        }
+        Ok(losses)
+    }
+
+    /// What was lost since it was last reported.
+    fn news(&self, losses: &LossTable) -> Option<Message> {
+        let new: Vec<Loss<'static>> = losses
+            .iter()
+            .filter_map(|(key, &count)| {
+                let new = count - self.reported.get(key).copied().unwrap_or(0).min(count);
+                (new > 0).then(|| Loss {
+                    cause: Cow::Borrowed(key.cause),
+                    probe: key.probe.clone().map(Cow::Owned),
+                    count: new,
+                })
+            })
+            .collect();
+        (!new.is_empty()).then(|| Message::Loss { timestamp: now(), losses: new })
+    }
+}
+
+/// Gives up all privileges of the calling thread, for threads that never need any.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn drop_all_privileges() -> Result<(), Error> {
+    drop_privileges(&[])
 }
 
 /// CLOCK_MONOTONIC in ns, the clock of events.

@@ -2,20 +2,20 @@
 //! When collection ends: a signal, a time, a command's end, or the writer's word.
 
 use std::io;
-use std::os::fd::AsFd as _;
-use std::os::unix::process::CommandExt as _;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
-use tracer_core::error::Error;
-use tracer_core::session::{LossTable, is_lost_event};
+use tracer_core::session::{Capability, Collection, LossTable, drop_all_privileges, is_lost_event};
 
 use super::arguments::CollectArgs;
+use super::command::Job;
 use crate::report;
 
 /// How often losses are looked at.
@@ -36,34 +36,61 @@ pub(super) enum End {
 pub(super) struct Control {
     sender: Sender<End>,
     ends: Receiver<End>,
+    /// Collection has begun.
+    begun: Arc<AtomicBool>,
 }
 
 impl Control {
     /// Begins to listen to signals.
     pub(super) fn new(sender: Sender<End>, ends: Receiver<End>) -> anyhow::Result<Self> {
-        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot listen to signals")?;
-        let to_main = sender.clone();
-        thread::spawn(move || {
+        let listen = |signals: &[i32]| Signals::new(signals).context("cannot listen to signals");
+        let mut signals = listen(&[SIGINT, SIGTERM])?;
+        // nohup(1) has it ignored.
+        if !is_ignored(SIGHUP) {
+            signals.add_signal(SIGHUP).context("cannot listen to signals")?;
+        }
+        // Sent when a file has reached the largest size that is allowed (ulimit -f), with an error that is told like others. Ignoring
+        // it would do as well, but the command would inherit that.
+        signal_hook::flag::register(SIGXFSZ, Arc::default()).context("cannot listen to signals")?;
+        let begun = Arc::new(AtomicBool::new(false));
+        let (to_main, has_begun) = (sender.clone(), Arc::clone(&begun));
+        thread::Builder::new().name("signals".to_owned()).spawn(move || {
+            drop_privileges_of_thread();
             let mut signals = signals.forever();
-            if signals.next().is_some() {
+            // Before there is anything to keep, and when it is the second: nothing is waited for. The kernel detaches what a
+            // process leaves behind.
+            let at_once = |signal: i32| std::process::exit(128 + signal);
+            if let Some(signal) = signals.next() {
+                if !has_begun.load(Ordering::SeqCst) {
+                    report::line("interrupted before collection began");
+                    at_once(signal);
+                }
                 let _ = to_main.send(End::Signal);
             }
-            // The second one does not wait for anything. The kernel detaches what a process leaves behind.
             if let Some(signal) = signals.next() {
-                std::process::exit(128 + signal);
+                at_once(signal);
             }
-        });
-        Ok(Self { sender, ends })
+        })?;
+        Ok(Self { sender, ends, begun })
     }
 
-    /// Starts the command, if there is one, and returns when collection is to end. `losses` reads the counters.
+    /// From now on the first signal ends collection, and not the program.
+    pub(super) fn begin(&self) {
+        self.begun.store(true, Ordering::SeqCst);
+    }
+
+    /// Starts the command, if there is one, gives up privileges, and returns when collection is to end. `is_shown`: events go to
+    /// standard output.
     pub(super) fn wait(
         &mut self,
         args: &CollectArgs,
-        losses: &mut dyn FnMut() -> Result<LossTable, Error>,
+        is_shown: bool,
+        collection: &mut Collection<'_>,
     ) -> anyhow::Result<()> {
         let deadline = args.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let command = args.cmd.as_deref().map(|command| self.start(command)).transpose()?;
+        let job = args.cmd.as_deref().map(|command| self.start(command)).transpose()?;
+        // The command has been started, with what the user may do. To end it, should it run as somebody else, takes CAP_KILL.
+        collection.drop_privileges(if job.is_some() { &[Capability::CAP_KILL] } else { &[] })?;
         let mut said = 0;
         loop {
             let left = deadline.map_or(TICK, |deadline| deadline.saturating_duration_since(Instant::now()).min(TICK));
@@ -71,41 +98,52 @@ impl Control {
                 Ok(End::Command(status)) => return report_status(args, status),
                 Ok(End::Signal | End::Writer) | Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {
-                    let lost = lost_events(&losses()?);
+                    let lost = lost_events(&collection.losses()?);
                     if lost > said {
                         report::warning(format_args!("{lost} events lost so far"));
                         said = lost;
                     }
-                    if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                    if deadline.is_some_and(|deadline| deadline <= Instant::now()) || is_shown && nobody_reads() {
                         break;
                     }
                 }
             }
         }
-        if let Some(group) = command {
-            // SAFETY: the call takes no pointers. The group was made for the command; if all of it has ended, nothing happens.
-            unsafe { libc::kill(-group, libc::SIGTERM) };
+        if let Some(job) = job {
+            job.end();
         }
         Ok(())
     }
 
-    /// Runs a command in a process group of its own. What it prints goes to stderr: stdout is for events.
-    fn start(&self, command: &str) -> anyhow::Result<i32> {
-        let stderr = io::stderr().as_fd().try_clone_to_owned().context("cannot pass on stderr")?;
-        let mut child = Command::new("sh")
-            .arg("-c")
-            .arg(command)
-            .stdout(Stdio::from(stderr))
-            .process_group(0)
-            .spawn()
-            .with_context(|| format!("cannot run `{command}`"))?;
-        let group = child.id() as i32;
+    fn start(&self, command: &str) -> anyhow::Result<Job> {
         let sender = self.sender.clone();
-        thread::spawn(move || {
-            let _ = sender.send(End::Command(child.wait()));
-        });
-        Ok(group)
+        Job::start(command, move |status| {
+            // Nobody listens any more when collection is ending anyway.
+            let _ = sender.send(End::Command(status));
+        })
     }
+}
+
+/// For threads that need none.
+pub(super) fn drop_privileges_of_thread() {
+    if let Err(error) = drop_all_privileges() {
+        report::warning(error);
+    }
+}
+
+fn is_ignored(signal: i32) -> bool {
+    // SAFETY: an all-zero value is a valid one to be overwritten by the call, which changes nothing else.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(signal, std::ptr::null(), &raw mut action) == 0 && action.sa_sigaction == libc::SIG_IGN
+    }
+}
+
+/// Whether whoever read our standard output has gone. Writing would tell, but there may be nothing to write for long.
+fn nobody_reads() -> bool {
+    let mut poll = libc::pollfd { fd: libc::STDOUT_FILENO, events: 0, revents: 0 };
+    // SAFETY: `poll` is one entry, as said, and writable.
+    unsafe { libc::poll(&raw mut poll, 1, 0) == 1 && poll.revents & libc::POLLERR != 0 }
 }
 
 fn report_status(args: &CollectArgs, status: io::Result<ExitStatus>) -> anyhow::Result<()> {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Where collected events go: a file, standard output, or both.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write as _};
+use std::fs::{self, File};
+use std::io;
 use std::os::fd::AsFd as _;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use tracer_core::event::core_sections::{CommonSection, StartupSection};
@@ -15,21 +16,22 @@ use tracer_core::event::section_table::SectionTable;
 use tracer_core::session::{Sink, now};
 
 use super::arguments::CollectArgs;
-use crate::output;
-
-const BUFFER: usize = 256 << 10;
+use super::stream::EventStream;
+use crate::{output, report};
 
 /// Writes events to where the user wants them.
 pub(super) struct EventOutput {
-    file: Option<(PathBuf, BufWriter<File>)>,
+    file: Option<(PathBuf, EventStream)>,
     shown: Option<Shown>,
+    /// Why events are no longer shown beside the file.
+    not_shown: Option<io::Error>,
 }
 
 /// Events on standard output.
 struct Shown {
     printer: EventPrinter,
     text: String,
-    out: BufWriter<File>,
+    out: EventStream,
 }
 
 impl EventOutput {
@@ -38,19 +40,24 @@ impl EventOutput {
     pub(super) fn open(args: &CollectArgs) -> anyhow::Result<Self> {
         let file = match &args.out {
             None => None,
-            Some(path) => Some((path.clone(), BufWriter::with_capacity(BUFFER, output::open(path)?))),
+            Some(path) => Some((path.clone(), EventStream::new(output::open(path)?))),
         };
         let shown = if file.is_none() || args.print {
             let stdout = io::stdout().as_fd().try_clone_to_owned().context("cannot write to standard output")?;
             Some(Shown {
                 printer: EventPrinter::new(args.display.options(), SectionTable::registered()?),
                 text: String::new(),
-                out: BufWriter::with_capacity(BUFFER, File::from(stdout)),
+                out: EventStream::new(File::from(stdout)),
             })
         } else {
             None
         };
-        Ok(Self { file, shown })
+        Ok(Self { file, shown, not_shown: None })
+    }
+
+    /// Whether standard output is where events are seen.
+    pub(super) fn is_shown(&self) -> bool {
+        self.shown.is_some()
     }
 
     /// Writes the first event of every file.
@@ -59,13 +66,17 @@ impl EventOutput {
         json.begin();
         json.section(&CommonSection { timestamp: now(), smp_id: None, task: None })?;
         json.section(startup)?;
-        let emptied = self.file.as_ref().map_or(Ok(()), |(_, file)| output::empty(file.get_ref()));
+        let emptied = self.file.as_ref().map_or(Ok(()), |(_, stream)| output::empty(stream.file()));
         let written = emptied.and_then(|()| self.event(json.finish())).and_then(|()| self.flush());
         written.map_err(|error| self.error(error))
     }
 
     /// Writes what is still in memory.
     pub(super) fn finish(&mut self) -> io::Result<()> {
+        if let Some((path, stream)) = &mut self.file {
+            stream.finish()?;
+            warn_when_moved(path, stream.file());
+        }
         self.flush()
     }
 
@@ -80,22 +91,33 @@ impl EventOutput {
 
 impl Sink for EventOutput {
     fn event(&mut self, line: &[u8]) -> io::Result<()> {
-        if let Some((_, file)) = &mut self.file {
-            file.write_all(line)?;
+        let Some((_, stream)) = &mut self.file else {
+            return self.shown.as_mut().map_or(Ok(()), |shown| shown.event(line));
+        };
+        stream.event(line)?;
+        // The event is in the file, so this is not its failure; flush() tells it.
+        if let Some(Err(error)) = self.shown.as_mut().map(|shown| shown.event(line)) {
+            self.shown = None;
+            self.not_shown = Some(error);
         }
-        match &mut self.shown {
-            Some(shown) => shown.event(line),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        if let Some((_, file)) = &mut self.file {
-            file.flush()?;
+        if let Some((_, stream)) = &mut self.file {
+            stream.flush()?;
         }
-        match &mut self.shown {
-            Some(shown) => shown.out.flush(),
-            None => Ok(()),
+        if let Some(error) = self.not_shown.take() {
+            return Err(error);
+        }
+        self.shown.as_mut().map_or(Ok(()), |shown| shown.out.flush())
+    }
+
+    fn take_unwritten(&mut self) -> usize {
+        match (&mut self.file, &mut self.shown) {
+            (Some((_, stream)), _) => stream.take_unwritten(),
+            (None, Some(shown)) => shown.out.take_unwritten(),
+            (None, None) => 0,
         }
     }
 }
@@ -106,6 +128,16 @@ impl Shown {
         let event = EventLine::parse(line.trim_end()).map_err(io::Error::other)?;
         self.text.clear();
         self.printer.event(&event, &mut self.text).map_err(io::Error::other)?;
-        self.out.write_all(self.text.as_bytes())
+        self.out.event(self.text.as_bytes())
+    }
+}
+
+/// Says that events are not, or not only, where the user will look for them.
+fn warn_when_moved(path: &Path, file: &File) {
+    let Ok(written) = file.metadata() else { return };
+    let is_there = fs::metadata(path).is_ok_and(|found| (found.dev(), found.ino()) == (written.dev(), written.ino()));
+    if written.is_file() && !is_there {
+        let what = if written.nlink() == 0 { "deleted: its events are gone" } else { "moved: its events are there" };
+        report::warning(format_args!("`{}` was {what}", path.display()));
     }
 }

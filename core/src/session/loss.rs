@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use caps::Capability;
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle};
 use tracer_ebpf::wire;
 
@@ -12,6 +13,7 @@ use crate::probe::Probe;
 
 use super::attach::Attachments;
 use super::load::Loaded;
+use super::privileges::drop_privileges;
 
 /// A cause of loss, and the probe (or group of probes) at which it was counted. Sorted by cause.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,6 +67,19 @@ impl LossCounters {
             links,
             kernel_counts,
         })
+    }
+
+    /// What it takes to read the counters: nothing, but on older kernels, which let nobody else use bpf(2) at all. Found out
+    /// by trying, in a thread that has nothing.
+    pub(super) fn privileges(&self) -> Result<&'static [Capability], Error> {
+        let readable = || -> Result<bool, Error> {
+            drop_privileges(&[])?;
+            Ok(self.losses.lookup_percpu(&0_u32.to_ne_bytes(), MapFlags::ANY).is_ok())
+        };
+        let readable = std::thread::scope(|scope| {
+            scope.spawn(readable).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        Ok(if readable? { &[] } else { &[Capability::CAP_BPF] })
     }
 
     /// All counts so far.

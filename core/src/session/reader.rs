@@ -34,6 +34,9 @@ pub trait Sink: Send {
     /// # Errors
     /// As for `event`.
     fn flush(&mut self) -> io::Result<()>;
+
+    /// Asked after an error: how many of the events that were taken are not written.
+    fn take_unwritten(&mut self) -> usize;
 }
 
 pub(super) enum Message {
@@ -49,8 +52,14 @@ pub(super) fn queue() -> (SyncSender<Message>, Receiver<Message>) {
     sync_channel(QUEUED_BATCHES)
 }
 
-/// Moves records from the ring into the queue until `stopped` is set and the ring is empty.
-pub(super) fn move_records(ring: &MapHandle, stopped: &AtomicBool, queue: &SyncSender<Message>) -> Result<(), Error> {
+/// Moves records from the ring into the queue until `stopped` is set and the ring is empty. `opened` is called when the kernel
+/// is no longer asked for anything that takes privileges.
+pub(super) fn move_records(
+    ring: &MapHandle,
+    stopped: &AtomicBool,
+    queue: &SyncSender<Message>,
+    opened: impl FnOnce() -> Result<(), Error>,
+) -> Result<(), Error> {
     let failed = |error| Error::new(ErrorKind::Failure, format!("the ring of events can't be read: {error:#}"));
     let batch = std::cell::RefCell::new(Vec::with_capacity(BATCH_SIZE));
     // When the writer has given up, records have nowhere to go; the ring is still emptied, so that collection can end.
@@ -73,6 +82,7 @@ pub(super) fn move_records(ring: &MapHandle, stopped: &AtomicBool, queue: &SyncS
         })
         .map_err(failed)?;
     let ring = builder.build().map_err(failed)?;
+    opened()?;
     loop {
         let last = stopped.load(Ordering::SeqCst);
         match ring.poll(LOOK_INTERVAL) {
@@ -96,6 +106,14 @@ pub(super) struct Written {
     pub(super) unwritten: u64,
     /// Why writing failed.
     pub(super) error: Option<io::Error>,
+}
+
+impl Written {
+    /// So many events were taken by the sink, but did not get out.
+    fn take_back(&mut self, events: usize) {
+        self.events -= events as u64;
+        self.unwritten += events as u64;
+    }
 }
 
 /// Writes events until the queue closes. After `limit` events the rest is dropped; `ended` is called when the limit is
@@ -126,12 +144,10 @@ pub(super) fn write_events(
                         written.unwritten += 1;
                         continue;
                     }
-                    match sink.event(line) {
-                        Ok(()) => written.events += 1,
-                        Err(error) => {
-                            written.unwritten += 1;
-                            fail(&mut written, error);
-                        }
+                    written.events += 1;
+                    if let Err(error) = sink.event(line) {
+                        written.take_back(1 + sink.take_unwritten());
+                        fail(&mut written, error);
                     }
                     if limit == Some(written.events) {
                         ended();
@@ -141,7 +157,9 @@ pub(super) fn write_events(
             Message::Loss { timestamp, losses } => {
                 if written.error.is_none() {
                     let line = recorder.loss(timestamp, &losses).map_err(io::Error::from);
-                    if let Err(error) = line.and_then(|line| sink.event(line)) {
+                    // Nothing else is waiting to be written, so what is unwritten is this.
+                    if let Err(error) = line.and_then(|line| sink.event(line)).and_then(|()| sink.flush()) {
+                        sink.take_unwritten();
                         fail(&mut written, error);
                     }
                 }
@@ -150,6 +168,7 @@ pub(super) fn write_events(
         if written.error.is_none()
             && let Err(error) = sink.flush()
         {
+            written.take_back(sink.take_unwritten());
             fail(&mut written, error);
         }
     }
