@@ -4,12 +4,14 @@
 mod arguments;
 mod command;
 mod control;
+mod leave;
 mod output;
 mod profile;
 mod stream;
 mod summary;
 
 use std::sync::mpsc::channel;
+use std::time::Instant;
 
 use clap::ArgMatches;
 use tracer_core::collector;
@@ -24,7 +26,7 @@ pub(crate) use arguments::{CollectArgs, augment};
 pub(crate) use profile::{expand, refused};
 
 use arguments::Choice;
-use control::{Control, End};
+use control::{Control, End, Phase};
 use output::EventOutput;
 
 /// The level of the event format, as the readers of `startup` know it.
@@ -39,6 +41,7 @@ pub(crate) fn run(args: &CollectArgs, matches: &ArgMatches) -> anyhow::Result<()
     let mut output = EventOutput::open(args)?;
     let is_shown = output.is_shown();
 
+    let start = Instant::now();
     let kernel = Kernel::new("/");
     let options = Options {
         dispatcher: tracer_collectors::dispatcher(),
@@ -57,17 +60,21 @@ pub(crate) fn run(args: &CollectArgs, matches: &ArgMatches) -> anyhow::Result<()
         // Nobody listens any more when collection is ending anyway.
         let _ = sender.send(End::Writer);
     };
-    let ready = summary::ready(&session);
+    let ready = summary::ready(&session, start.elapsed());
     let mut outcome = Ok(());
     let mut summary = session.run(&mut output, args.stop_after, &ended, |collection| {
-        control.begin();
+        control.enter(Phase::Collecting);
         report::line(&ready);
         outcome = control.wait(args, is_shown, collection);
     })?;
     let write_error = summary.write_error.take();
     let finished = write_error.map_or_else(|| output.finish(), Err);
     summary::print(&session, &summary);
+    control.enter(Phase::Detaching);
+    summary::detaching(&session);
+    let end = Instant::now();
     session.detach();
+    summary::detached(end.elapsed());
     finished.map_err(|error| output.error(error))?;
     outcome?;
     let lost = summary.losses.iter().any(|(key, _)| is_lost_event(key.cause));

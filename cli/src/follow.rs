@@ -70,7 +70,9 @@ fn show_until(stop: &AtomicBool, file: File, source: &Source, shown: &mut Shown<
         }
         match followed.look().with_context(failed)? {
             Change::Nothing => continue,
-            Change::Emptied => report::warning(format_args!("{} was emptied; what is new in it follows", source.name())),
+            Change::Emptied => {
+                report::warning(format_args!("{} was emptied; what is new in it follows", source.name()))
+            }
             Change::Replaced(file) => {
                 // Since it was last read, more may have been written to the old one.
                 shown.all(&mut reader, &mut Progress::none())?;

@@ -46,7 +46,9 @@ impl InputArgs {
         let source = Source { name, path, metadata };
         if source.metadata.is_dir() {
             let error = Error::new(ErrorKind::BadEventFile, "it is a directory");
-            return Err(source.error(error.with_hint("an event file can be named; `tracer collect -o` writes `events.json`")));
+            return Err(
+                source.error(error.with_hint("an event file can be named; `tracer collect -o` writes `events.json`"))
+            );
         }
         Ok((file, source))
     }

@@ -22,7 +22,9 @@ pub(crate) struct InspectArgs {
 #[derive(Clone, Debug, Subcommand)]
 enum What {
     /// Show what can be probed: prototype, where the packet is, which collectors have something to say; or why not
-    #[command(after_help = "Without a pattern, all functions and tracepoints that have a packet are shown; with one, all that it fits.")]
+    #[command(
+        after_help = "Without a pattern, all functions and tracepoints that have a packet are shown; with one, all that it fits."
+    )]
     Probes(ProbesArgs),
     /// Show what this machine offers to trace with, and what this process may use of it
     Kernel(KernelArgs),

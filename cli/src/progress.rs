@@ -42,7 +42,8 @@ impl Progress {
 
     fn new(what: &'static str, total: Option<u64>, template: &str) -> Self {
         let style = ProgressStyle::with_template(template).expect("the templates above are right");
-        let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden()).with_style(style).with_message(what);
+        let bar =
+            ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden()).with_style(style).with_message(what);
         Self { bar, hidden_until: Instant::now().checked_add(PATIENCE), steps: 0 }
     }
 

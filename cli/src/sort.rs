@@ -136,7 +136,9 @@ fn show(mut sorted: Output, args: &SortArgs, source: &Source) -> anyhow::Result<
     while let Some(event) = sorted.events.next_event().map_err(Error::from)? {
         text.clear();
         let line = EventLine::parse(event.text)?;
-        printer.series_event(&line, event.idx, event.lost, &mut text).map_err(|error| source.error(Error::from(error)))?;
+        printer
+            .series_event(&line, event.idx, event.lost, &mut text)
+            .map_err(|error| source.error(Error::from(error)))?;
         out.write_all(text.as_bytes())?;
         count += 1;
         sorted.progress.at(count);

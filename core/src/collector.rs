@@ -61,9 +61,7 @@ impl Collector {
             Subject::Packet => has_packet,
             Subject::Device => has_packet || probe.device_argument.is_some(),
             // A device is in a namespace.
-            Subject::Namespace => {
-                has_packet || probe.device_argument.is_some() || probe.namespace_argument.is_some()
-            }
+            Subject::Namespace => has_packet || probe.device_argument.is_some() || probe.namespace_argument.is_some(),
         })
     }
 

@@ -12,8 +12,7 @@ use crate::kernel::{Kernel, privileges::Privileges};
 use crate::probe::inspect::inspect_packets;
 
 /// The modules that packets pass through and that are not always there.
-const MODULES: [&str; 7] =
-    ["openvswitch", "nf_tables", "nf_conntrack", "nf_nat", "br_netfilter", "bridge", "vxlan"];
+const MODULES: [&str; 7] = ["openvswitch", "nf_tables", "nf_conntrack", "nf_nat", "br_netfilter", "bridge", "vxlan"];
 
 /// The settings of the kernel that matter, as `sysctl` calls them.
 const SETTINGS: [&str; 6] = [

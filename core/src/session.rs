@@ -13,6 +13,7 @@
 //! Attachments go away when the session is refused, after everything has been written.
 
 mod attach;
+mod kprobe;
 mod link;
 mod load;
 mod loss;
@@ -42,16 +43,16 @@ use load::{Loaded, Plan, RefusedHook};
 use privileges::drop_privileges;
 
 pub(crate) use load::tracking_programs;
-pub(crate) use preflight::features;
 use loss::LossCounters;
+pub(crate) use preflight::features;
 use reader::Message;
 use record::Recorder;
 
 pub use attach::{AttachTable, Means};
+pub use caps::Capability;
 pub use load::ProgramReport;
 pub use loss::{LossKey, LossTable, SAMPLED_OUT, is_lost_event};
 pub use reader::Sink;
-pub use caps::Capability;
 pub use record::text;
 
 /// How often counters are looked at while collecting.
@@ -194,7 +195,7 @@ impl<'k> Session<'k> {
             }
             Ok((resolution.probes, loaded, refused))
         })?;
-        if let Some(RefusedHook { index, reason }) = refused {
+        for RefusedHook { index, reason } in refused.into_iter().rev() {
             let Running { collector, named, .. } = collectors.remove(index);
             let off = format!("collector `{}` is off: this kernel refuses its hook: {reason}", collector.name);
             if named {

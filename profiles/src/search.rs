@@ -146,8 +146,7 @@ fn unknown(name: &str, search: &SearchPath) -> ProfileError {
     let mut names: Vec<String> =
         list(search).into_iter().filter(|listed| listed.profile.is_ok()).map(|listed| listed.name).collect();
     names.dedup();
-    let near: Vec<String> =
-        similar(name, names.iter().map(String::as_str)).into_iter().map(str::to_owned).collect();
+    let near: Vec<String> = similar(name, names.iter().map(String::as_str)).into_iter().map(str::to_owned).collect();
     let similar = !near.is_empty();
     ProfileError::Unknown { name: name.to_owned(), others: if similar { near } else { names }, similar }
 }

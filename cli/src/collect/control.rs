@@ -3,9 +3,8 @@
 
 use std::io;
 use std::process::ExitStatus;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,6 +15,7 @@ use tracer_core::session::{Capability, Collection, LossTable, drop_all_privilege
 
 use super::arguments::CollectArgs;
 use super::command::Job;
+use super::leave::leave;
 use crate::report;
 
 /// How often losses are looked at.
@@ -32,12 +32,22 @@ pub(super) enum End {
     Writer,
 }
 
+/// What is being done, which decides what a signal means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Nothing has been recorded: a signal ends the program at once.
+    Attaching,
+    /// The first signal ends collection, the second the program.
+    Collecting,
+    /// All has been written: a signal ends the program at once.
+    Detaching,
+}
+
 /// Waits for the end.
 pub(super) struct Control {
+    phase: Arc<Mutex<Phase>>,
     sender: Sender<End>,
     ends: Receiver<End>,
-    /// Collection has begun.
-    begun: Arc<AtomicBool>,
 }
 
 impl Control {
@@ -52,31 +62,31 @@ impl Control {
         // Sent when a file has reached the largest size that is allowed (ulimit -f), with an error that is told like others. Ignoring
         // it would do as well, but the command would inherit that.
         signal_hook::flag::register(SIGXFSZ, Arc::default()).context("cannot listen to signals")?;
-        let begun = Arc::new(AtomicBool::new(false));
-        let (to_main, has_begun) = (sender.clone(), Arc::clone(&begun));
+        let phase = Arc::new(Mutex::new(Phase::Attaching));
+        let (to_main, current) = (sender.clone(), Arc::clone(&phase));
         thread::Builder::new().name("signals".to_owned()).spawn(move || {
             drop_privileges_of_thread();
-            let mut signals = signals.forever();
-            // Before there is anything to keep, and when it is the second: nothing is waited for. The kernel detaches what a
-            // process leaves behind.
-            let at_once = |signal: i32| std::process::exit(128 + signal);
-            if let Some(signal) = signals.next() {
-                if !has_begun.load(Ordering::SeqCst) {
-                    report::line("interrupted before collection began");
-                    at_once(signal);
+            let mut asked = false;
+            for signal in signals.forever() {
+                match *current.lock().unwrap_or_else(PoisonError::into_inner) {
+                    Phase::Collecting if !asked => {
+                        asked = true;
+                        let _ = to_main.send(End::Signal);
+                    }
+                    Phase::Attaching => {
+                        report::line("interrupted before collection began");
+                        leave(128 + signal);
+                    }
+                    Phase::Collecting | Phase::Detaching => leave(128 + signal),
                 }
-                let _ = to_main.send(End::Signal);
-            }
-            if let Some(signal) = signals.next() {
-                at_once(signal);
             }
         })?;
-        Ok(Self { sender, ends, begun })
+        Ok(Self { phase, sender, ends })
     }
 
-    /// From now on the first signal ends collection, and not the program.
-    pub(super) fn begin(&self) {
-        self.begun.store(true, Ordering::SeqCst);
+    /// Says what is done from now on.
+    pub(super) fn enter(&self, phase: Phase) {
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
     }
 
     /// Starts the command, if there is one, gives up privileges, and returns when collection is to end. `is_shown`: events go to

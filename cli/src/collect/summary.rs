@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use tracer_core::probe::Origin;
-use tracer_core::session::{SAMPLED_OUT, Sampling, Session, Summary, is_lost_event};
+use tracer_core::session::{Means, SAMPLED_OUT, Sampling, Session, Summary, is_lost_event};
 
 use super::control::lost_events;
 use crate::report;
@@ -36,7 +37,7 @@ pub(super) fn warnings(session: &Session<'_>) {
 }
 
 /// The line that says that collection has begun.
-pub(super) fn ready(session: &Session<'_>) -> String {
+pub(super) fn ready(session: &Session<'_>, after: Duration) -> String {
     let mut means: BTreeMap<&str, usize> = BTreeMap::new();
     let outcomes = &session.attach_table().outcomes;
     for attached in outcomes.iter().flatten() {
@@ -48,9 +49,10 @@ pub(super) fn ready(session: &Session<'_>) -> String {
     let limit = session.max_events_per_second();
     let limit = limit.map_or_else(String::new, |limit| format!("; at most {limit} events a second"));
     format!(
-        "ready: {attached} of {} probes attached ({}); collectors: {}{limit}",
+        "ready: {attached} of {} probes attached ({}) after {:.1} s; collectors: {}{limit}",
         outcomes.len(),
         means.join(", "),
+        after.as_secs_f64(),
         if names.is_empty() { "none".to_owned() } else { names.join(", ") }
     )
 }
@@ -104,4 +106,21 @@ fn sampled(sampling: &Sampling, summary: &Summary) -> String {
         percent(sampling.share),
         percent(sampling.lowest_share),
     )
+}
+
+/// Says why the end takes a while, where it does: kernels detach single kprobes slowly.
+pub(super) fn detaching(session: &Session<'_>) {
+    const MANY: usize = 100;
+    let outcomes = session.attach_table().outcomes.iter().flatten();
+    let single = outcomes.filter(|means| **means == Means::Kprobe).count();
+    if single >= MANY {
+        report::line(format_args!(
+            "detaching {single} kprobes, which takes a while; Ctrl-C leaves it to the kernel, in the background"
+        ));
+    }
+}
+
+/// Says how long detaching took.
+pub(super) fn detached(after: Duration) {
+    report::line(format_args!("detached in {:.1} s", after.as_secs_f64()));
 }

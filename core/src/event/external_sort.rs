@@ -169,11 +169,7 @@ fn finished(file: BufWriter<File>, folder: &Path) -> Result<Arc<File>, Temporary
 }
 
 /// Appends key, length and text; returns how many bytes they take.
-fn write_record<const WORDS: usize>(
-    file: &mut BufWriter<File>,
-    key: &Key<WORDS>,
-    text: &[u8],
-) -> io::Result<u64> {
+fn write_record<const WORDS: usize>(file: &mut BufWriter<File>, key: &Key<WORDS>, text: &[u8]) -> io::Result<u64> {
     for word in key {
         file.write_all(&word.to_le_bytes())?;
     }

@@ -133,7 +133,9 @@ impl<R: Read> EventReader<R> {
 
         let length = if idx.is_some() { self.object_length()? } else { self.line_length()? };
         let behind = self.window.rest().get(length);
-        if matches!(behind, None | Some(0)) && parse(&self.window.rest()[..length]).is_err_and(|error| is_cut_off(&error)) {
+        if matches!(behind, None | Some(0))
+            && parse(&self.window.rest()[..length]).is_err_and(|error| is_cut_off(&error))
+        {
             if behind.is_some() {
                 self.skip_nul(length)?;
             } else {

@@ -80,9 +80,8 @@ impl MoreFeatures {
 fn make_ring() -> io::Result<OwnedFd> {
     let (name, options, page) = (c"tracer_probe", ptr::null(), 4096);
     // SAFETY: the name is a C string; without options there is nothing else that is pointed to.
-    let fd = unsafe {
-        libbpf_sys::bpf_map_create(libbpf_sys::BPF_MAP_TYPE_RINGBUF, name.as_ptr(), 0, 0, page, options)
-    };
+    let fd =
+        unsafe { libbpf_sys::bpf_map_create(libbpf_sys::BPF_MAP_TYPE_RINGBUF, name.as_ptr(), 0, 0, page, options) };
     owned(fd)
 }
 
@@ -243,10 +242,14 @@ pub(crate) fn attach_tracepoint(program: &impl std::os::fd::AsFd, name: &CStr, c
     owned(fd)
 }
 
-fn owned(fd: i32) -> io::Result<OwnedFd> {
+/// A descriptor that libbpf or a system call has just returned, or the error that it stands for.
+///
+/// # Errors
+/// When it is negative.
+pub(crate) fn owned(fd: i32) -> io::Result<OwnedFd> {
     if fd < 0 {
         return Err(io::Error::from_raw_os_error(-fd));
     }
-    // SAFETY: libbpf just opened it for us.
+    // SAFETY: it was just opened for us.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

@@ -186,11 +186,7 @@ impl Symbols {
             .find(|&other| self.entries[other].function)
             .unwrap_or(index);
         let entry = self.entries[index];
-        Some(Location {
-            symbol: self.name(index as u32),
-            offset: address - entry.address,
-            module: self.module(entry),
-        })
+        Some(Location { symbol: self.name(index as u32), offset: address - entry.address, module: self.module(entry) })
     }
 }
 

@@ -20,7 +20,9 @@ pub enum AttachError {
     #[error("this kernel has no such function")]
     Missing(Vec<String>),
     /// The types describe it, and no symbol is left of it.
-    #[error("this kernel has no such function any more: the compiler has put its code into its callers (it is inlined)")]
+    #[error(
+        "this kernel has no such function any more: the compiler has put its code into its callers (it is inlined)"
+    )]
     Inlined,
     /// Only versions of it that the compiler made exist, whose arguments may differ.
     #[error("this kernel only has `{0}`, whose arguments may differ from the source's")]
@@ -74,9 +76,9 @@ impl AttachError {
     /// What the user can do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Missing(similar) | Self::NoTracepoint(similar) => {
-                Some(did_you_mean(similar).unwrap_or_else(|| "what is in a module exists while it is loaded".to_owned()))
-            }
+            Self::Missing(similar) | Self::NoTracepoint(similar) => Some(
+                did_you_mean(similar).unwrap_or_else(|| "what is in a module exists while it is loaded".to_owned()),
+            ),
             Self::Suffixed(name) => Some(format!("`-p {name}` probes it, without its packet")),
             Self::Inlined | Self::Ambiguous(_) | Self::Blacklisted | Self::NotTraceable | Self::Refused => {
                 Some("probe a function that calls it, or that it calls".to_owned())

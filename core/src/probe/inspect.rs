@@ -58,13 +58,8 @@ pub fn inspect(kernel: &Kernel, specs: &[ProbeSpec]) -> Result<Inspection, Error
         scope.spawn(|| kernel.tracefs().map(|tracefs| tracefs.traceable_functions().is_some()));
         Prototypes::read(kernel, specs)
     })?;
-    let mut inspector = Inspector {
-        kernel,
-        argument_names: HashMap::new(),
-        prototypes,
-        known: BTreeSet::new(),
-        places: Vec::new(),
-    };
+    let mut inspector =
+        Inspector { kernel, argument_names: HashMap::new(), prototypes, known: BTreeSet::new(), places: Vec::new() };
     if specs.iter().any(|spec| spec.probe_type == ProbeType::RawTracepoint) {
         inspector.read_argument_names()?;
     }
@@ -123,8 +118,7 @@ impl<'a> Inspector<'a> {
     fn function(&mut self, spec: &ProbeSpec, name: &str) {
         let described = self.prototypes.function(name);
         let in_btf = || self.prototypes.functions.contains_key(name);
-        let obstacle =
-            symbol_obstacle_of(self.kernel, name, in_btf).or_else(|| list_obstacle(self.kernel, name));
+        let obstacle = symbol_obstacle_of(self.kernel, name, in_btf).or_else(|| list_obstacle(self.kernel, name));
         let mut place = place(spec, name, described, None);
         if place.probe.module.is_none() {
             let symbols = self.kernel.symbols().ok();

@@ -110,7 +110,8 @@ impl<'a> Resolver<'a> {
             return Ok(());
         }
         let tracefs = self.kernel.tracefs().ok_or_else(|| {
-            let needed = format!("`{spec}` needs tracefs, to know the groups of tracepoints: {}", self.kernel.tracefs_missing());
+            let needed =
+                format!("`{spec}` needs tracefs, to know the groups of tracepoints: {}", self.kernel.tracefs_missing());
             Error::new(ErrorKind::KernelLacks, needed).with_hint(TRACEFS_HINT)
         })?;
         let before = self.found.probes.len();
@@ -156,8 +157,7 @@ impl<'a> Resolver<'a> {
 
 /// The probe of a spec at one place.
 pub(super) fn probe(spec: &ProbeSpec, target: &str, described: Option<&Described<'_>>) -> Probe {
-    let reachable =
-        if spec.probe_type == ProbeType::RawTracepoint { TRACEPOINT_ARGUMENTS } else { FUNCTION_ARGUMENTS };
+    let reachable = if spec.probe_type == ProbeType::RawTracepoint { TRACEPOINT_ARGUMENTS } else { FUNCTION_ARGUMENTS };
     let pointer_to = |name| described.and_then(|described| argument_to(&described.prototype, name, reachable));
     Probe {
         probe_type: spec.probe_type,
@@ -165,8 +165,7 @@ pub(super) fn probe(spec: &ProbeSpec, target: &str, described: Option<&Described
         module: described.and_then(|described| described.module).map(str::to_owned),
         stack: spec.stack,
         origin: if spec.is_wildcard() { Origin::Suggested } else { spec.origin.clone() },
-        packet: described
-            .map_or(PacketPlace::Nowhere, |described| packet_place(&described.prototype, reachable)),
+        packet: described.map_or(PacketPlace::Nowhere, |described| packet_place(&described.prototype, reachable)),
         device_argument: pointer_to("net_device"),
         namespace_argument: pointer_to("net"),
         packet_may_be_gone: PACKET_MAY_BE_GONE.contains(&(spec.probe_type, target)),

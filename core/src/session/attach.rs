@@ -5,7 +5,7 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
-use libbpf_rs::{AsRawLibbpf as _, KprobeOpts, Link, MapCore as _, MapFlags, Object, ProgramMut};
+use libbpf_rs::{AsRawLibbpf as _, MapCore as _, MapFlags, Object, ProgramMut};
 
 use tracer_ebpf::wire;
 
@@ -14,6 +14,7 @@ use crate::kernel::Kernel;
 use crate::kernel::features::{Features, attach_multi, attach_tracepoint, load_program};
 use crate::probe::{AttachError, Origin, Probe, ProbeType, explain};
 
+use super::kprobe::{ATTACH_THREADS, DETACH_THREADS, KprobeSource, allow_open_files, in_threads};
 use super::load::{Loaded, c_name, tracepoint_program};
 
 /// How a probe was attached.
@@ -52,7 +53,6 @@ pub struct AttachTable {
 #[derive(Default)]
 pub(super) struct Attachments {
     /// Each with the probe or group of probes that it attaches.
-    links: Vec<(String, Link)>,
     fds: Vec<(String, OwnedFd)>,
     /// Copies of raw tracepoint programs.
     programs: Vec<OwnedFd>,
@@ -61,13 +61,18 @@ pub(super) struct Attachments {
 impl Attachments {
     /// The descriptor of each attachment, and the probe or group of probes that it attaches.
     pub(super) fn link_fds(&self) -> impl Iterator<Item = (&str, i32)> {
-        let links = self.links.iter().map(|(probe, link)| (probe.as_str(), link.as_fd().as_raw_fd()));
-        self.fds.iter().map(|(probe, fd)| (probe.as_str(), fd.as_raw_fd())).chain(links)
+        self.fds.iter().map(|(probe, fd)| (probe.as_str(), fd.as_raw_fd()))
     }
 
     /// Copies of programs that were loaded beside the object.
     pub(super) fn program_fds(&self) -> impl Iterator<Item = i32> {
         self.programs.iter().map(|fd| fd.as_raw_fd())
+    }
+}
+
+impl Drop for Attachments {
+    fn drop(&mut self) {
+        in_threads(DETACH_THREADS, std::mem::take(&mut self.fds), drop);
     }
 }
 
@@ -124,13 +129,16 @@ impl<'a> Attacher<'a> {
 
     fn tracking(&mut self, tracking: &[&str]) -> Result<(), Error> {
         for name in tracking {
-            let link = self.program(name)?.attach_trace().map_err(|error| {
+            let failed = |error: &dyn std::fmt::Display| {
                 Error::new(
                     ErrorKind::KernelLacks,
-                    format!("packets can't be tracked: `{name}` can't be attached: {error:#}"),
+                    format!("packets can't be tracked: `{name}` can't be attached: {error}"),
                 )
-            })?;
-            self.attachments.links.push(((*name).to_owned(), link));
+            };
+            let link = self.program(name)?.attach_trace().map_err(|error| failed(&format_args!("{error:#}")))?;
+            // A descriptor of our own: libbpf's link can't be given to a thread.
+            let fd = link.as_fd().try_clone_to_owned().map_err(|error| failed(&error))?;
+            self.attachments.fds.push(((*name).to_owned(), fd));
         }
         Ok(())
     }
@@ -145,18 +153,18 @@ impl<'a> Attacher<'a> {
             ProbeType::Kretprobe => self.features.kprobe_session,
             _ => self.features.kprobe_multi,
         };
+        // Where many are attached in one call, a missing one refuses them all. Of several functions of one name, kernels take one
+        // without a word or refuse them, depending on their age.
+        if let Ok(symbols) = self.kernel.symbols() {
+            wanted.retain(|&index| match symbols.functions(&self.probes[index].target).count() {
+                1 => true,
+                _ => {
+                    self.outcomes[index] = Some(Err(self.explain(index, None)));
+                    false
+                }
+            });
+        }
         if together {
-            // The kernel takes the first of several functions of one name without a word, and refuses the whole batch for one
-            // that is missing: sort these out before.
-            if let Ok(symbols) = self.kernel.symbols() {
-                wanted.retain(|&index| match symbols.functions(&self.probes[index].target).count() {
-                    1 => true,
-                    _ => {
-                        self.outcomes[index] = Some(Err(self.explain(index, None)));
-                        false
-                    }
-                });
-            }
             let (program, attach_type, means) = match probe_type {
                 ProbeType::Kretprobe => {
                     ("kretprobe_session", libbpf_sys::BPF_TRACE_KPROBE_SESSION, Means::KprobeSession)
@@ -170,11 +178,7 @@ impl<'a> Attacher<'a> {
         if !self.features.cookies {
             self.register_addresses(&wanted)?;
         }
-        for index in wanted {
-            let outcome = self.single(index)?;
-            self.outcomes[index] = Some(outcome);
-        }
-        Ok(())
+        self.singles(probe_type, wanted)
     }
 
     /// Attaches many functions in one call. When the kernel refuses, halves are tried, until those it objects to stand alone.
@@ -204,28 +208,37 @@ impl<'a> Attacher<'a> {
         }
     }
 
-    fn single(&mut self, index: usize) -> Result<Result<Means, AttachError>, Error> {
-        let probe = &self.probes[index];
-        let cookie = if self.features.cookies { index as u64 } else { 0 };
-        let parts: &[(&str, bool)] = match probe.probe_type {
+    /// Attaches functions one by one, in several threads.
+    fn singles(&mut self, probe_type: ProbeType, indices: Vec<usize>) -> Result<(), Error> {
+        let parts: &[(&str, bool)] = match probe_type {
             ProbeType::Kretprobe => &[("kretprobe_entry", false), ("kretprobe_single", true)],
             _ => &[("kprobe_single", false)],
         };
-        // Newer kernels refuse an ambiguous name, older ones take one of its functions without a word.
-        if self.kernel.symbols().is_ok_and(|symbols| symbols.functions(&probe.target).count() != 1) {
-            return Ok(Err(self.explain(index, None)));
+        let programs = parts
+            .iter()
+            .map(|&(name, is_return)| Ok((self.program(name)?, is_return)))
+            .collect::<Result<Vec<_>, Error>>()?;
+        let programs: Vec<_> = programs.iter().map(|(program, is_return)| (program.as_fd(), *is_return)).collect();
+        let source = KprobeSource::find(self.kernel)?;
+        allow_open_files(indices.len() * parts.len())?;
+        let (probes, has_cookies) = (self.probes, self.features.cookies);
+        let attached = in_threads(ATTACH_THREADS, indices, |index| {
+            let function = c_name(&probes[index].target);
+            let cookie = has_cookies.then_some(index as u64);
+            let attach = |&(program, is_return)| source.attach(program, &function, is_return, cookie);
+            (index, programs.iter().map(attach).collect::<io::Result<Vec<OwnedFd>>>())
+        });
+        for (index, outcome) in attached {
+            self.outcomes[index] = Some(match outcome {
+                Ok(fds) => {
+                    let probe = self.probes[index].to_string();
+                    self.attachments.fds.extend(fds.into_iter().map(|fd| (probe.clone(), fd)));
+                    Ok(Means::Kprobe)
+                }
+                Err(error) => Err(self.explain(index, Some(&error))),
+            });
         }
-        let mut links = Vec::new();
-        for &(program, is_return) in parts {
-            let options = KprobeOpts { cookie, ..KprobeOpts::default() };
-            let attached = self.program(program)?.attach_kprobe_with_opts(is_return, &probe.target, options);
-            match attached {
-                Ok(link) => links.push((probe.to_string(), link)),
-                Err(error) => return Ok(Err(self.explain(index, Some(&io_error(&error))))),
-            }
-        }
-        self.attachments.links.extend(links);
-        Ok(Ok(Means::Kprobe))
+        Ok(())
     }
 
     /// Tells the programs which probe is at which address.
@@ -274,9 +287,7 @@ impl<'a> Attacher<'a> {
                     self.attachments.fds.push((probe.to_string(), fd));
                     Ok(Means::RawTracepoint)
                 }
-                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
-                    Err(AttachError::NoTracepoint(Vec::new()))
-                }
+                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Err(AttachError::NoTracepoint(Vec::new())),
                 Err(error) => Err(AttachError::Other(error.to_string())),
             });
         }
@@ -311,17 +322,4 @@ fn copy_with_index(object: &Object, program: &ProgramMut<'_>, index: u64) -> io:
     // SAFETY: the descriptor was checked; it belongs to the object.
     let types = (btf >= 0 && !functions.is_empty()).then(|| (unsafe { BorrowedFd::borrow_raw(btf) }, functions));
     load_program(libbpf_sys::BPF_PROG_TYPE_RAW_TRACEPOINT, 0, c"raw_tracepoint", &instructions, types)
-}
-
-/// libbpf's error as one of the system.
-fn io_error(error: &libbpf_rs::Error) -> io::Error {
-    // libbpf-rs keeps the code only as a kind.
-    use libbpf_rs::ErrorKind as Kind;
-    match error.kind() {
-        Kind::NotFound => io::Error::from_raw_os_error(libc::ENOENT),
-        Kind::PermissionDenied => io::Error::from_raw_os_error(libc::EPERM),
-        Kind::InvalidInput => io::Error::from_raw_os_error(libc::EINVAL),
-        Kind::AlreadyExists => io::Error::from_raw_os_error(libc::EEXIST),
-        _ => io::Error::other(format!("{error:#}")),
-    }
 }

@@ -111,22 +111,35 @@ pub(super) struct RefusedHook {
     pub(super) reason: String,
 }
 
-/// Links and loads. When the result is refused because of one hook, that hook is left out.
+/// Links and loads. When the result is refused because of some hooks, those are left out; they come back in the order of the
+/// plan.
 ///
 /// # Errors
 /// When it can't be loaded even then.
-pub(super) fn load(plan: &Plan<'_>) -> Result<(Loaded, Option<RefusedHook>), Error> {
-    let refusal = match attempt(plan, None) {
-        Ok(loaded) => return Ok((loaded, None)),
-        Err(refusal) => refusal,
+pub(super) fn load(plan: &Plan<'_>) -> Result<(Loaded, Vec<RefusedHook>), Error> {
+    let all: Vec<usize> = (0..plan.collectors.len()).collect();
+    let refusal = match attempt(plan, &all) {
+        Ok(loaded) => return Ok((loaded, Vec::new())),
+        Err(refusal) => refusal.to_string(),
     };
-    let reason = refusal.to_string();
-    for index in 0..plan.collectors.len() {
-        if let Ok(loaded) = attempt(plan, Some(index)) {
-            return Ok((loaded, Some(RefusedHook { index, reason })));
+    let alone = |&index: &usize| {
+        attempt(plan, &[index]).err().map(|refusal| RefusedHook { index, reason: refusal.to_string() })
+    };
+    let refused: Vec<RefusedHook> = all.iter().filter_map(alone).collect();
+    let candidates = if refused.is_empty() {
+        // Each is accepted alone: one is too much beside the others.
+        all.iter().map(|&index| vec![RefusedHook { index, reason: refusal.clone() }]).collect()
+    } else {
+        vec![refused]
+    };
+    for refused in candidates {
+        let kept: Vec<usize> =
+            all.iter().copied().filter(|index| refused.iter().all(|refused| refused.index != *index)).collect();
+        if let Ok(loaded) = attempt(plan, &kept) {
+            return Ok((loaded, refused));
         }
     }
-    Err(Error::new(ErrorKind::KernelLacks, format!("the kernel refuses the eBPF programs: {reason}")))
+    Err(Error::new(ErrorKind::KernelLacks, format!("the kernel refuses the eBPF programs: {refusal}")))
 }
 
 /// Why an attempt failed.
@@ -173,9 +186,9 @@ fn is_noise(line: &str) -> bool {
             .any(|noise| line.contains(noise))
 }
 
-fn attempt(plan: &Plan<'_>, without: Option<usize>) -> Result<Loaded, Refusal> {
-    let hooks =
-        plan.collectors.iter().enumerate().filter(|(index, _)| Some(*index) != without).map(|(_, running)| running);
+/// Loads with the hooks of these collectors of the plan.
+fn attempt(plan: &Plan<'_>, collectors: &[usize]) -> Result<Loaded, Refusal> {
+    let hooks = collectors.iter().map(|&index| &plan.collectors[index]);
     let atomics = if plan.features.fetch_atomics { objects::ATOMIC_FETCH } else { objects::ATOMIC_PLAIN };
     let mut parts = vec![objects::ENGINE, objects::TRACKING, objects::SAMPLING, atomics, plan.dispatcher];
     if plan.has(ProbeType::Kprobe) {
@@ -211,7 +224,8 @@ fn attempt(plan: &Plan<'_>, without: Option<usize>) -> Result<Loaded, Refusal> {
     choose_programs(&mut open, plan);
 
     let object = open.load().map_err(|error| Refusal::Libbpf { error, log: messages::take() })?;
-    configure_probes(&object, plan, without)?;
+    let looking = hooks.fold(0, |bits, running| bits | 1 << running.collector.hook.number);
+    configure_probes(&object, plan, looking)?;
     Ok(Loaded { object, variables })
 }
 
@@ -316,17 +330,12 @@ fn choose_programs(open: &mut OpenObject, plan: &Plan<'_>) {
     }
 }
 
-fn configure_probes(object: &Object, plan: &Plan<'_>, without: Option<usize>) -> Result<(), Refusal> {
+/// `collectors`: those that look at the probes, one bit for each.
+fn configure_probes(object: &Object, plan: &Plan<'_>, collectors: u32) -> Result<(), Refusal> {
     let map = object
         .maps()
         .find(|map| map.name() == "probes")
         .ok_or_else(|| Error::new(ErrorKind::Failure, "the eBPF programs have no table of probes"))?;
-    let collectors = plan
-        .collectors
-        .iter()
-        .enumerate()
-        .filter(|(index, _)| Some(*index) != without)
-        .fold(0, |bits, (_, running)| bits | 1 << running.collector.hook.number);
     for (index, probe) in plan.probes.iter().enumerate() {
         let none = wire::NO_ARGUMENT as u8;
         let (packet_argument, packet_offset, mut flags) = match probe.packet {

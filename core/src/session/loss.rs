@@ -41,7 +41,7 @@ pub(super) struct LossCounters {
     probes: Vec<String>,
     /// Name and descriptor of every program that is attached.
     programs: Vec<(String, i32)>,
-    /// The same for every attachment.
+    /// The same for every attachment, where the kernel counts what they miss.
     links: Vec<(String, i32)>,
     /// Whether the kernel counts the hits of kprobes that it skips.
     pub(super) kernel_counts: bool,
@@ -60,6 +60,8 @@ impl LossCounters {
         let links: Vec<(String, i32)> = attachments.link_fds().map(|(probe, fd)| (probe.to_owned(), fd)).collect();
         let kernel_counts =
             links.iter().any(|(_, fd)| link_info(*fd).is_some_and(|(_, size)| size >= LINK_INFO_WITH_MISSES));
+        // There can be thousands.
+        let links = if kernel_counts { links } else { Vec::new() };
         Ok(Self {
             losses: loaded.map("losses")?,
             probes: probes.iter().map(Probe::to_string).collect(),

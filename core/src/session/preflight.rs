@@ -16,7 +16,9 @@ pub(crate) fn features(kernel: &Kernel) -> Result<Features, Error> {
     let features = Features::probe().map_err(|error| match error.raw_os_error() {
         Some(libc::EPERM | libc::EACCES) => privileges::load_error(kernel),
         Some(libc::EINVAL) => Error::new(ErrorKind::KernelLacks, "the kernel takes no eBPF programs for kprobes")
-            .with_hint("tracer needs a kernel built with CONFIG_KPROBES and CONFIG_BPF_EVENTS, as distributions' kernels are"),
+            .with_hint(
+                "tracer needs a kernel built with CONFIG_KPROBES and CONFIG_BPF_EVENTS, as distributions' kernels are",
+            ),
         _ => Error::new(ErrorKind::KernelLacks, format!("the kernel loads no eBPF programs: {error}")),
     })?;
     if !features.reads_memory {
@@ -112,6 +114,5 @@ pub(super) fn ftrace_error(what: &str) -> Error {
 
 fn kprobes_error(what: &str) -> Error {
     let why = format!("{what}: kprobes are switched off (`/sys/kernel/debug/kprobes/enabled` is 0)");
-    Error::new(ErrorKind::KernelLacks, why)
-        .with_hint("switch them on with `echo 1 >/sys/kernel/debug/kprobes/enabled`")
+    Error::new(ErrorKind::KernelLacks, why).with_hint("switch them on with `echo 1 >/sys/kernel/debug/kprobes/enabled`")
 }

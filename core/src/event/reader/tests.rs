@@ -110,13 +110,19 @@ fn what_is_no_event_is_told_with_its_place() {
     assert_eq!(message(b"{\"a\":\"\xff\"}"), "line 1 (offset 0) is no event: not UTF-8 from column 7 on");
     assert_eq!(message(b"{}"), "line 1 (offset 0) is no event: no section `common`");
     let nul = format!("{ONE}\n\0\0{ONE}\n");
-    assert_eq!(message(nul.as_bytes()), "line 2 (offset 27) is no event: NUL bytes, as a crash may leave them in a file");
+    assert_eq!(
+        message(nul.as_bytes()),
+        "line 2 (offset 27) is no event: NUL bytes, as a crash may leave them in a file"
+    );
 }
 
 #[test]
 fn what_is_no_series_is_told_with_its_place() {
     let message = |file: String| message(file.as_bytes()).replace(" is no event", "");
-    assert_eq!(message(format!("[{ONE} {ONE}]")), "line 1 (offset 28): neither `,` nor `]` behind an event of a series");
+    assert_eq!(
+        message(format!("[{ONE} {ONE}]")),
+        "line 1 (offset 28): neither `,` nor `]` behind an event of a series"
+    );
     assert_eq!(message(format!("[{ONE},]")), "line 1 (offset 28): not a JSON object, as is expected in a series");
     assert_eq!(message("[5]".to_owned()), "line 1 (offset 1): not a JSON object, as is expected in a series");
     assert_eq!(message(format!("[{ONE},\n{ONE}]")), "line 1 (offset 28): the line ends inside a series");

@@ -13,7 +13,8 @@ impl Types<'_> {
     /// A function as C declares it: `int ip_rcv(struct sk_buff *skb, struct net_device *dev)`. The prototype must be of these
     /// types.
     pub fn declaration(&self, name: &str, prototype: &Prototype<'_>) -> String {
-        let arguments = prototype.arguments.iter().map(|argument| self.declare(argument.type_id, argument.name, DEEPEST));
+        let arguments =
+            prototype.arguments.iter().map(|argument| self.declare(argument.type_id, argument.name, DEEPEST));
         self.declare(prototype.returns, &function(name, arguments.collect()), DEEPEST)
     }
 
