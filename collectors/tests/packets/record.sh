@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0 OR MIT
-# Makes the packets of this folder (`link-*.pcap`, `tunnel-*.pcap`): real traffic between two namespaces, captured by tcpdump, and sends
-# the frames of frames.py where no part of Debian's kernel or packages makes such packets. Writes a tar archive to standard
-# output; to be run in a virtual machine:
+# Makes the captures `link-*.pcap` and `tunnel-*.pcap`: real traffic between two namespaces, and the frames of frames.py
+# where neither Debian's kernels nor its packages make such packets. Writes a tar archive to standard output. To be run in a
+# virtual machine; a pattern as argument chooses captures:
 #
-#   tests/vm/vm.py run 6.12 -- collectors/tests/packets/record.sh >/tmp/packets.tar
-#   tar -xf /tmp/packets.tar -C collectors/tests/packets
+#   tests/vm/vm.py run 6.12 -- collectors/tests/packets/record.sh >packets.tar
+#   tar -xf packets.tar -C collectors/tests/packets
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -223,7 +223,6 @@ red ip route add 10.0.23.2/32 encap mpls 600 dev mpls src 10.0.0.1
 record tunnel-mpls-in-ip wire 1 'ip proto 137' ping_once 10.0.23.2
 both ip link del mpls
 
-address_of() { echo "address 02:00:00:00:$1:01 type $2"; }
 vxlan() { # NUMBER OPTIONS...
     local number=$1
     shift
@@ -240,10 +239,8 @@ both ip link del overlay
 vxlan 32 id 5 dstport 8472
 record tunnel-vxlan-8472 wire 4 'udp port 8472' ping_once 10.0.32.2
 both ip link del overlay
-vxlan 33 id 6 dstport 4790 gpe external 2>/dev/null || {
-    add overlay "type vxlan" "type vxlan" dstport 4790 gpe external
-    address overlay 33
-}
+add overlay "type vxlan" "type vxlan" dstport 4790 gpe external
+address overlay 33
 red ip route add 10.0.33.9/32 encap ip id 6 dst 10.0.0.2 dev overlay
 red ip route add fd00:33::9/128 encap ip id 6 dst 10.0.0.2 dev overlay
 record tunnel-vxlan-gpe wire 2 'udp port 4790' ping_both 10.0.33.9 fd00:33::9

@@ -6,9 +6,8 @@ use std::fmt;
 
 use etherparse::{IpNumber, UdpHeader, UdpHeaderSlice};
 
-use super::ether_type;
 use super::inner::{Inner, write_inner};
-use super::{Payload, gre, icmpv4, icmpv6, ipsec, l2tp, tcp, tunnel};
+use super::{Payload, ether_type, gre, icmpv4, icmpv6, ipsec, l2tp, tcp, tunnel};
 
 /// The version of the IP header in front: each has its own ICMP.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -92,18 +91,14 @@ fn tunnelled(protocol: IpNumber) -> Option<Inner> {
 /// Source and destination port, unless they were cut off. All these protocols start with them: TCP (RFC 9293),
 /// UDP (RFC 768), DCCP (RFC 4340), SCTP (RFC 9260) and UDP-Lite (RFC 3828).
 fn ports(upper: &UpperLayer<'_>) -> Option<(u16, u16)> {
-    let has_ports =
-        matches!(upper.protocol, IpNumber::TCP | IpNumber::UDP | IpNumber::DCCP | IpNumber::SCTP | IpNumber::UDP_LITE);
-    if !upper.first_fragment {
-        return None;
+    match upper.protocol {
+        _ if !upper.first_fragment => None,
+        IpNumber::TCP | IpNumber::UDP | IpNumber::DCCP | IpNumber::SCTP | IpNumber::UDP_LITE => {
+            Some((upper.payload.u16(0)?, upper.payload.u16(2)?))
+        }
+        IpNumber::AUTHENTICATION_HEADER => ports(&ipsec::behind_ah(upper)?),
+        _ => None,
     }
-    if upper.protocol == IpNumber::AUTHENTICATION_HEADER {
-        return ports(&ipsec::behind_ah(upper)?);
-    }
-    if !has_ports {
-        return None;
-    }
-    Some((upper.payload.u16(0)?, upper.payload.u16(2)?))
 }
 
 /// UDP (RFC 768): the length of what it carries, by its own header.
