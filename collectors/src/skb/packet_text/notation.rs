@@ -22,12 +22,16 @@ impl fmt::Display for Flags<'_> {
     }
 }
 
+/// Bytes of a name that are shown: as many as LLDP allows it. A hostile packet could be one long name.
+const MAX_SHOWN: usize = 255;
+
 /// Text that a packet carries: in quotes, and what is not printable ASCII escaped.
 pub(super) struct Text<'a>(pub(super) &'a [u8]);
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\"", self.0.escape_ascii())
+        let (bytes, end) = shown(self.0);
+        write!(f, "\"{}\"{end}", bytes.escape_ascii())
     }
 }
 
@@ -36,7 +40,17 @@ pub(super) struct Hex<'a>(pub(super) &'a [u8]);
 
 impl fmt::Display for Hex<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (bytes, end) = shown(self.0);
         f.write_str("0x")?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        f.write_str(end)
+    }
+}
+
+/// The bytes to show, and what stands for the others.
+fn shown(bytes: &[u8]) -> (&[u8], &'static str) {
+    match bytes.get(..MAX_SHOWN) {
+        Some(head) if bytes.len() > MAX_SHOWN => (head, "..."),
+        _ => (bytes, ""),
     }
 }

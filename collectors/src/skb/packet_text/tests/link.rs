@@ -143,6 +143,12 @@ mod lldp {
     }
 
     #[test]
+    fn endless_names_end() {
+        let text = ether("88cc", &format!("0bff {} 0000", "41".repeat(511)));
+        assert_eq!(text, format!("LLDP system-name \"{}\"... length 515", "A".repeat(255)));
+    }
+
+    #[test]
     fn what_is_malformed_or_cut_is_marked() {
         assert_eq!(ether("88cc", "0a07 41"), "LLDP [bad tlv 5 length 7 > 1]");
         assert_eq!(ether("88cc", "0601 41 0000"), "LLDP [bad tlv 3 length 1] length 5");
