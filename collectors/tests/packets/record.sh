@@ -27,8 +27,8 @@ record() {
     [[ $name =~ $pattern ]] || return 0
     echo "record $name"
     : >"$log"
-    ip netns exec red timeout 30 tcpdump -Z root -n -p --immediate-mode -U -i "$device" -c "$count" -w "$out/$name.pcap" "$filter" \
-        2>"$log" &
+    ip netns exec red timeout 30 tcpdump -Z root -n -p --immediate-mode -U -i "$device" -c "$count" \
+        -w "$out/$name.pcap" "$filter" 2>"$log" &
     tcpdump=$!
     until grep -q 'listening on' "$log"; do
         kill -0 $tcpdump || { cat "$log"; exit 1; }
@@ -67,7 +67,7 @@ add() {
 
 ip netns add red
 ip netns add blue
-both sysctl -q -w net.ipv6.conf.default.accept_ra=0 net.ipv6.conf.default.router_solicitations=0 net.ipv6.conf.all.forwarding=0
+both sysctl -q -w net.ipv6.conf.default.accept_ra=0 net.ipv6.conf.default.router_solicitations=0
 both ip link set lo up
 wire wire 0
 address wire 0
@@ -233,7 +233,7 @@ vxlan 30 id 100 dstport 4789
 record tunnel-vxlan wire 4 'udp port 4789' ping_once 10.0.30.2
 both ip link del overlay
 vxlan 31 id 16777215 dstport 4789 gbp
-red nft 'table ip policy_mark { chain out { type route hook output priority mangle; ip daddr 10.0.31.2 meta mark set 0x123; } }'
+red nft 'table ip policy_mark { chain out { type route hook output priority mangle; ip daddr 10.0.31.2 meta mark set 0x123; }; }'
 record tunnel-vxlan-gbp wire 4 'udp port 4789' ping_once 10.0.31.2
 both ip link del overlay
 vxlan 32 id 5 dstport 8472
@@ -246,13 +246,15 @@ red ip route add fd00:33::9/128 encap ip id 6 dst 10.0.0.2 dev overlay
 record tunnel-vxlan-gpe wire 2 'udp port 4790' ping_both 10.0.33.9 fd00:33::9
 both ip link del overlay
 
-add overlay "address 02:00:00:00:34:01 type geneve remote 10.0.0.2" "address 02:00:00:00:34:02 type geneve remote 10.0.0.1" id 200
+add overlay "address 02:00:00:00:34:01 type geneve remote 10.0.0.2" \
+    "address 02:00:00:00:34:02 type geneve remote 10.0.0.1" id 200
 address overlay 34
 record tunnel-geneve wire 4 'udp port 6081' ping_once 10.0.34.2
 both ip link del overlay
 both ip link add overlay type geneve external
 address overlay 35
-red ip route add 10.0.35.9/32 encap ip id 201 dst 10.0.0.2 geneve_opts 0:1:11223344,4660:130:0102030405060708 via 10.0.35.2 dev overlay
+red ip route add 10.0.35.9/32 encap ip id 201 dst 10.0.0.2 geneve_opts 0:1:11223344,102:80:0102030405060708 \
+    via 10.0.35.2 dev overlay
 red ip neigh add 10.0.35.2 lladdr 02:00:00:00:35:02 dev overlay
 record tunnel-geneve-options wire 1 'udp port 6081' ping_once 10.0.35.9
 both ip link del overlay
@@ -308,7 +310,7 @@ pair tunnel esp fd00:0::1 fd00:0::2 "${cipher[@]}"
 record tunnel-esp6 wire 2 'ip6 proto 50' ping_once fd00:0::2
 forget
 pair transport ah fd00:0::1 fd00:0::2 "${hash[@]}"
-record tunnel-ah6 wire 2 'ip6 protochain 51' ping_once fd00:0::2
+record tunnel-ah6 wire 2 'ip6[6] == 51' ping_once fd00:0::2
 forget
 pair transport esp 10.0.0.1 10.0.0.2 "${cipher[@]}" encap espinudp 4500 4500 0.0.0.0
 record tunnel-esp-in-udp wire 1 'udp port 4500' ping_once 10.0.0.2
@@ -319,21 +321,24 @@ forget
 
 modprobe -a l2tp_eth l2tp_ip
 for encap in udp ip; do
-    red ip l2tp add tunnel tunnel_id 10 peer_tunnel_id 20 encap $encap local 10.0.0.1 remote 10.0.0.2 udp_sport 1701 udp_dport 1701
-    blue ip l2tp add tunnel tunnel_id 20 peer_tunnel_id 10 encap $encap local 10.0.0.2 remote 10.0.0.1 udp_sport 1701 udp_dport 1701
-    red ip l2tp add session name pseudo2 tunnel_id 10 session_id 1000 peer_session_id 2000
-    blue ip l2tp add session name pseudo2 tunnel_id 20 session_id 2000 peer_session_id 1000
-    address pseudo2 40
+    red ip l2tp add tunnel tunnel_id 10 peer_tunnel_id 20 encap $encap local 10.0.0.1 remote 10.0.0.2 \
+        udp_sport 1701 udp_dport 1701
+    blue ip l2tp add tunnel tunnel_id 20 peer_tunnel_id 10 encap $encap local 10.0.0.2 remote 10.0.0.1 \
+        udp_sport 1701 udp_dport 1701
+    red ip l2tp add session name over-$encap tunnel_id 10 session_id 1000 peer_session_id 2000
+    blue ip l2tp add session name over-$encap tunnel_id 20 session_id 2000 peer_session_id 1000
+    address over-$encap 40
     record tunnel-l2tp-$encap wire 2 'udp port 1701 or ip proto 115' ping_once 10.0.40.2
-    both ip link del pseudo2 || true
     red ip l2tp del tunnel tunnel_id 10
     blue ip l2tp del tunnel tunnel_id 20
 done
 
 both ip link add guard type wireguard
 for namespace in red blue; do wg genkey >"/tmp/$namespace.key"; done
-red wg set guard private-key /tmp/red.key listen-port 51820 peer "$(wg pubkey </tmp/blue.key)" endpoint 10.0.0.2:51820 allowed-ips 10.0.41.0/24,fd00:41::/64
-blue wg set guard private-key /tmp/blue.key listen-port 51820 peer "$(wg pubkey </tmp/red.key)" allowed-ips 10.0.41.0/24,fd00:41::/64
+allowed="allowed-ips 10.0.41.0/24,fd00:41::/64"
+red wg set guard private-key /tmp/red.key listen-port 51820 \
+    peer "$(wg pubkey </tmp/blue.key)" endpoint 10.0.0.2:51820 $allowed
+blue wg set guard private-key /tmp/blue.key listen-port 51820 peer "$(wg pubkey </tmp/red.key)" $allowed
 address guard 41
 record tunnel-wireguard wire 4 'udp port 51820' ping_once 10.0.41.2
 # On a device that has no link layer.

@@ -42,11 +42,10 @@ pub(super) fn write_stp(out: &mut dyn fmt::Write, bpdu: Payload<'_>) -> fmt::Res
         TOPOLOGY_CHANGE => return write!(out, " Topology Change length {}", bpdu.len),
         _ => return write!(out, " unknown type {kind:#04x} length {}", bpdu.len),
     }
-    // All but the length of what only version 1 has; MSTP's own parameters follow.
-    let Some(fields) = bpdu.array::<31>(4) else {
+    let Some(fields) = Fields::read(bpdu) else {
         return out.write_str(" [|stp]");
     };
-    write_fields(out, kind, &fields)?;
+    fields.write(out, kind)?;
     if version >= 3 && kind == RAPID {
         write_multiple(out, bpdu)?;
     }
@@ -54,34 +53,65 @@ pub(super) fn write_stp(out: &mut dyn fmt::Write, bpdu: Payload<'_>) -> fmt::Res
 }
 
 /// What configuration and rapid BPDUs have in common.
-fn write_fields(out: &mut dyn fmt::Write, kind: u8, fields: &[u8; 31]) -> fmt::Result {
-    let Some((flags, rest)) = fields.split_first() else { return Ok(()) };
-    let u16 = |at: usize| rest.get(at..).and_then(|bytes| bytes.first_chunk()).copied().map_or(0, u16::from_be_bytes);
-    let u32 = |at: usize| u32::from(u16(at)) << 16 | u32::from(u16(at + 2));
-    let mac = |at: usize| Mac(rest.get(at..).and_then(|bytes| bytes.first_chunk()).copied().unwrap_or_default());
+struct Fields {
+    flags: u8,
+    root: BridgeId,
+    root_cost: u32,
+    bridge: BridgeId,
+    port: u16,
+    message_age: Seconds,
+    max_age: Seconds,
+    hello_time: Seconds,
+    forwarding_delay: Seconds,
+}
 
-    write!(out, " flags {}", Flags { bits: u16::from(*flags), names: FLAGS })?;
-    if kind == RAPID {
-        write!(out, " port-role {}", role(*flags))?;
+impl Fields {
+    fn read(bpdu: Payload<'_>) -> Option<Self> {
+        let [flags] = bpdu.array(4)?;
+        Some(Self {
+            flags,
+            root: BridgeId::read(bpdu.skip(5))?,
+            root_cost: bpdu.u32(13)?,
+            bridge: BridgeId::read(bpdu.skip(17))?,
+            port: bpdu.u16(25)?,
+            message_age: Seconds(bpdu.u16(27)?),
+            max_age: Seconds(bpdu.u16(29)?),
+            hello_time: Seconds(bpdu.u16(31)?),
+            forwarding_delay: Seconds(bpdu.u16(33)?),
+        })
     }
-    write!(
-        out,
-        " root-id {:04x}.{} root-pathcost {} bridge-id {:04x}.{}.{:04x}",
-        u16(0),
-        mac(2),
-        u32(8),
-        u16(12),
-        mac(14),
-        u16(20),
-    )?;
-    write!(
-        out,
-        " message-age {} max-age {} hello-time {} forwarding-delay {}",
-        Seconds(u16(22)),
-        Seconds(u16(24)),
-        Seconds(u16(26)),
-        Seconds(u16(28)),
-    )
+
+    fn write(&self, out: &mut dyn fmt::Write, kind: u8) -> fmt::Result {
+        write!(out, " flags {}", Flags { bits: self.flags.into(), names: FLAGS })?;
+        if kind == RAPID {
+            write!(out, " port-role {}", role(self.flags))?;
+        }
+        write!(
+            out,
+            " root-id {} root-pathcost {} bridge-id {}.{:04x}",
+            self.root, self.root_cost, self.bridge, self.port
+        )?;
+        write!(
+            out,
+            " message-age {} max-age {} hello-time {} forwarding-delay {}",
+            self.message_age, self.max_age, self.hello_time, self.forwarding_delay
+        )
+    }
+}
+
+/// A priority and an address, as `8000.aa:bb:cc:dd:ee:ff`.
+struct BridgeId(u16, Mac);
+
+impl BridgeId {
+    fn read(id: Payload<'_>) -> Option<Self> {
+        Some(Self(id.u16(0)?, Mac(id.array(2)?)))
+    }
+}
+
+impl fmt::Display for BridgeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04x}.{}", self.0, self.1)
+    }
 }
 
 /// The region that an MSTP BPDU was sent in (IEEE 802.1Q, 14.4).
