@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! ICMPv6 (RFC 4443), neighbour discovery (RFC 4861) and multicast listeners (RFC 2710, 3810) included.
+//! ICMPv6 (RFC 4443), multicast listeners (RFC 2710, 3810) included; for neighbour discovery see `ndp`.
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -8,12 +8,55 @@ use std::net::Ipv6Addr;
 use etherparse::icmpv6;
 
 use super::Payload;
+use super::display::Flags;
+use super::group_records::{decode_time, write_records, write_sources};
+use super::ipv6::write_quoted_ipv6;
+use super::ndp;
+use super::transport::IpVersion;
 
-/// Writes an ICMPv6 message. The type and the code are always there, the words where they have some.
+/// Bytes before the packet that an error quotes.
+const HEADER_LEN: usize = 8;
+
+/// Stands where the captured bytes end too early.
+pub(super) const CUT: &str = "[|icmp6]";
+
+/// RFC 3810.
+const MULTICAST_LISTENER_REPORT_V2: u8 = 143;
+
+/// Writes an ICMPv6 message, with the packet that an error is about.
 pub(super) fn write_icmpv6(out: &mut dyn fmt::Write, message: Payload<'_>) -> fmt::Result {
     let Some([kind, code]) = message.array(0) else {
-        return out.write_str("[|icmp6]");
+        return out.write_str(CUT);
     };
+    write_message(out, message, kind, code)?;
+    write!(out, " length {}", message.len)?;
+    let packet = match kind {
+        icmpv6::TYPE_DST_UNREACH
+        | icmpv6::TYPE_PACKET_TOO_BIG
+        | icmpv6::TYPE_TIME_EXCEEDED
+        | icmpv6::TYPE_PARAMETER_PROBLEM => message.skip(HEADER_LEN),
+        icmpv6::TYPE_REDIRECT_MESSAGE => ndp::redirected_packet(message),
+        _ => return Ok(()),
+    };
+    if packet.len == 0 {
+        return Ok(());
+    }
+    out.write_str(" [")?;
+    write_quoted_ipv6(out, packet)?;
+    out.write_char(']')
+}
+
+/// Writes the start of a message that an error is about, with a space in front.
+pub(super) fn write_quoted_icmpv6(out: &mut dyn fmt::Write, message: Payload<'_>) -> fmt::Result {
+    let Some([kind, code]) = message.array(0) else {
+        return Ok(());
+    };
+    out.write_char(' ')?;
+    write_message(out, message, kind, code)
+}
+
+/// Writes what a message says itself. The type and the code are always there, the words where they have some.
+fn write_message(out: &mut dyn fmt::Write, message: Payload<'_>, kind: u8, code: u8) -> fmt::Result {
     write!(out, "type {kind} code {code}")?;
     if let Some(words) = words(kind, code) {
         write!(out, " {words}")?;
@@ -24,36 +67,44 @@ pub(super) fn write_icmpv6(out: &mut dyn fmt::Write, message: Payload<'_>) -> fm
         icmpv6::TYPE_ECHO_REQUEST | icmpv6::TYPE_ECHO_REPLY => {
             message.u16(4).zip(message.u16(6)).map(|(id, sequence)| write!(out, " id {id} seq {sequence}"))
         }
-        icmpv6::TYPE_NEIGHBOR_SOLICITATION => address(message, 8).map(|target| write!(out, " who has {target}")),
-        icmpv6::TYPE_NEIGHBOR_ADVERTISEMENT => address(message, 8)
-            .zip(message.array(4))
-            .map(|(target, [flags])| write_neighbor_advertisement(out, target, flags)),
-        icmpv6::TYPE_REDIRECT_MESSAGE => address(message, 24)
-            .zip(address(message, 8))
-            .map(|(destination, target)| write!(out, " {destination} to {target}")),
+        icmpv6::TYPE_MULTICAST_LISTENER_QUERY => write_query(out, message),
+        icmpv6::TYPE_MULTICAST_LISTENER_REPORT | icmpv6::TYPE_MULTICAST_LISTENER_REDUCTION => {
+            IpVersion::V6.address(message, 8).map(|group| write!(out, " gaddr {group}"))
+        }
+        MULTICAST_LISTENER_REPORT_V2 => Some(write_records(out, message, IpVersion::V6, CUT)),
+        icmpv6::TYPE_ROUTER_SOLICITATION => Some(ndp::write_options(out, message.skip(8))),
+        icmpv6::TYPE_ROUTER_ADVERTISEMENT => ndp::write_router_advertisement(out, message),
+        icmpv6::TYPE_NEIGHBOR_SOLICITATION => ndp::write_neighbor_solicitation(out, message),
+        icmpv6::TYPE_NEIGHBOR_ADVERTISEMENT => ndp::write_neighbor_advertisement(out, message),
+        icmpv6::TYPE_REDIRECT_MESSAGE => ndp::write_redirect(out, message),
+        icmpv6::TYPE_EXT_ECHO_REQUEST | icmpv6::TYPE_EXT_ECHO_REPLY => {
+            message.u16(4).zip(message.array(6)).map(|(id, [sequence])| write!(out, " id {id} seq {sequence}"))
+        }
         _ => Some(Ok(())),
     };
-    match complete {
-        Some(result) => result?,
-        None => out.write_str(" [|icmp6]")?,
-    }
-    write!(out, " length {}", message.len)
+    complete.unwrap_or_else(|| write!(out, " {CUT}"))
 }
 
-/// The target and the three flags of RFC 4861, section 4.4.
-fn write_neighbor_advertisement(out: &mut dyn fmt::Write, target: Ipv6Addr, flags: u8) -> fmt::Result {
-    write!(out, " tgt is {target}")?;
-    let names = [(0x80, "router"), (0x40, "solicited"), (0x20, "override")];
-    let mut separator = " [";
-    for (_, name) in names.iter().filter(|(bit, _)| flags & bit != 0) {
-        write!(out, "{separator}{name}")?;
-        separator = ",";
-    }
-    if separator == "," { out.write_char(']') } else { Ok(()) }
-}
-
-fn address(message: Payload<'_>, offset: usize) -> Option<Ipv6Addr> {
-    message.array::<16>(offset).map(Ipv6Addr::from)
+/// A query of multicast listeners; the second version is longer (RFC 3810, 8.1).
+fn write_query(out: &mut dyn fmt::Write, message: Payload<'_>) -> Option<fmt::Result> {
+    let (code, group) = (message.u16(4)?, message.array::<16>(8).map(Ipv6Addr::from)?);
+    let second = message.len >= 28;
+    let mut write = || {
+        let delay = if second { decode_time(code, 15) } else { code.into() };
+        write!(out, "{} max resp delay {delay}ms", if second { " v2" } else { "" })?;
+        if group != Ipv6Addr::UNSPECIFIED {
+            write!(out, " gaddr {group}")?;
+        }
+        if !second {
+            return Ok(());
+        }
+        let (Some([flags]), Some(count)) = (message.array(24), message.u16(26)) else {
+            return write!(out, " {CUT}");
+        };
+        write!(out, "{}", Flags(&[(flags & 8 != 0, "sflag")]))?;
+        if count > 0 { write_sources(out, message.skip(28), count, IpVersion::V6, CUT) } else { Ok(()) }
+    };
+    Some(write())
 }
 
 /// The IANA's list of ICMPv6 types and, where they matter, codes.
@@ -97,8 +148,7 @@ fn words(kind: u8, code: u8) -> Option<&'static str> {
         140 => "node information reply",
         icmpv6::TYPE_INVERSE_NEIGHBOR_DISCOVERY_SOLICITATION => "inverse neighbor solicitation",
         icmpv6::TYPE_INVERSE_NEIGHBOR_DISCOVERY_ADVERTISEMENT => "inverse neighbor advertisement",
-        // RFC 3810.
-        143 => "multicast listener report v2",
+        MULTICAST_LISTENER_REPORT_V2 => "multicast listener report v2",
         icmpv6::TYPE_EXT_ECHO_REQUEST => "extended echo request",
         icmpv6::TYPE_EXT_ECHO_REPLY => "extended echo reply",
         _ => return None,

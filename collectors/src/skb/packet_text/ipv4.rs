@@ -4,23 +4,59 @@
 
 use std::fmt;
 
-use etherparse::Ipv4HeaderSlice;
 use etherparse::err::ipv4::{HeaderError, HeaderSliceError};
+use etherparse::{Ipv4Header, Ipv4HeaderSlice};
 
 use super::Payload;
-use super::transport::{IpVersion, UpperLayer, write_endpoints, write_protocol, write_upper_layer};
+use super::display::Flags;
+use super::ipv4_options::write_options;
+use super::transport::{
+    IpVersion, UpperLayer, write_ecn, write_endpoints, write_protocol, write_quoted_upper_layer, write_upper_layer,
+};
 
 /// Writes an IPv4 packet and all that it carries.
 pub(super) fn write_ipv4(out: &mut dyn fmt::Write, packet: Payload<'_>) -> fmt::Result {
+    let Some(upper) = write_header(out, packet, Extent::Whole)? else {
+        return Ok(());
+    };
+    write_upper_layer(out, &upper)
+}
+
+/// Writes the start of an IPv4 packet that an ICMP error quotes, and what tells the packet from others.
+pub(super) fn write_quoted_ipv4(out: &mut dyn fmt::Write, packet: Payload<'_>) -> fmt::Result {
+    let Some(upper) = write_header(out, packet, Extent::Start)? else {
+        return Ok(());
+    };
+    write_quoted_upper_layer(out, &upper)
+}
+
+/// How much of a packet there should be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    Whole,
+    Start,
+}
+
+/// Writes all up to the protocol, and returns what follows the header. `None`: that cannot be told.
+fn write_header<'a>(
+    out: &mut dyn fmt::Write,
+    packet: Payload<'a>,
+    extent: Extent,
+) -> Result<Option<UpperLayer<'a>>, fmt::Error> {
     let header = match Ipv4HeaderSlice::from_slice(packet.bytes) {
         Ok(header) => header,
-        Err(HeaderSliceError::Len(_)) => return out.write_str("[|ip]"),
+        Err(HeaderSliceError::Len(_)) => {
+            out.write_str("[|ip]")?;
+            return Ok(None);
+        }
         Err(HeaderSliceError::Content(HeaderError::UnexpectedVersion { version_number })) => {
-            return write!(out, "IPv4 [bad version {version_number}] length {}", packet.len);
+            write!(out, "IPv4 [bad version {version_number}] length {}", packet.len)?;
+            return Ok(None);
         }
         Err(HeaderSliceError::Content(HeaderError::HeaderLengthSmallerThanHeader { ihl })) => {
             let bytes = u16::from(ihl) * 4;
-            return write!(out, "IPv4 [bad hdr length {bytes}] length {}", packet.len);
+            write!(out, "IPv4 [bad hdr length {bytes}] length {}", packet.len)?;
+            return Ok(None);
         }
     };
 
@@ -41,26 +77,27 @@ pub(super) fn write_ipv4(out: &mut dyn fmt::Write, packet: Payload<'_>) -> fmt::
     };
 
     write_endpoints(out, header.source_addr(), header.destination_addr(), &upper)?;
-    write!(
-        out,
-        " ttl {} tos {:#x} id {} off {}",
-        header.ttl(),
-        header.slice().get(1).copied().unwrap_or_default(),
-        header.identification(),
-        header.fragments_offset().byte_offset(),
-    )?;
-    write_flags(out, &header)?;
-    write!(out, " len {total_len}")?;
+    let tos = header.slice().get(1).copied().unwrap_or_default();
+    write!(out, " ttl {} tos {tos:#x}", header.ttl())?;
+    write_ecn(out, tos)?;
+    write!(out, " id {} off {}", header.identification(), header.fragments_offset().byte_offset())?;
+    // The three bits before the offset, by tcpdump's signs. The highest is reserved and should be zero.
+    let reserved = header.slice().get(6).is_some_and(|byte| byte & 0x80 != 0);
+    let flags = [(header.more_fragments(), "+"), (header.dont_fragment(), "DF"), (reserved, "rsvd")];
+    write!(out, "{} len {total_len}", Flags(&flags))?;
     match fault {
         Fault::None | Fault::Missing(0) => {}
+        Fault::Missing(_) if extent == Extent::Start => {}
         Fault::Missing(count) => write!(out, " [{count} bytes missing]")?,
         Fault::BadLength => out.write_str(" [bad len]")?,
     }
     if !header.options().is_empty() {
-        write!(out, " opts [{} bytes]", header.options().len())?;
+        out.write_str(" options [")?;
+        write_options(out, packet.limit(header_len).skip(Ipv4Header::MIN_LEN))?;
+        out.write_char(']')?;
     }
     write_protocol(out, upper.protocol)?;
-    write_upper_layer(out, &upper)
+    Ok(Some(upper))
 }
 
 /// What is wrong with the total length.
@@ -70,16 +107,4 @@ enum Fault {
     Missing(usize),
     /// Less than the header itself.
     BadLength,
-}
-
-/// The three bits before the fragment offset. The highest is reserved and should be zero.
-fn write_flags(out: &mut dyn fmt::Write, header: &Ipv4HeaderSlice<'_>) -> fmt::Result {
-    let reserved = header.slice().get(6).is_some_and(|byte| byte & 0x80 != 0);
-    let flags = [(reserved, "rsvd"), (header.dont_fragment(), "DF"), (header.more_fragments(), "MF")];
-    let mut separator = " [";
-    for (_, name) in flags.iter().filter(|(set, _)| *set) {
-        write!(out, "{separator}{name}")?;
-        separator = ",";
-    }
-    if separator == "," { out.write_char(']') } else { Ok(()) }
 }

@@ -8,7 +8,10 @@ use etherparse::err::ipv6::{HeaderError, HeaderSliceError};
 use etherparse::{IpAuthHeaderSlice, IpNumber, Ipv6FragmentHeaderSlice, Ipv6HeaderSlice, Ipv6RawExtHeaderSlice};
 
 use super::Payload;
-use super::transport::{IpVersion, UpperLayer, write_endpoints, write_protocol, write_upper_layer};
+use super::ipv6_extensions::{write_options, write_routing};
+use super::transport::{
+    IpVersion, UpperLayer, write_ecn, write_endpoints, write_protocol, write_quoted_upper_layer, write_upper_layer,
+};
 
 /// More extension headers than any sender needs: RFC 8200 section 4.1 recommends an order with seven. A hostile packet
 /// could hold thousands and make an endless line.
@@ -16,11 +19,42 @@ const MAX_EXTENSION_HEADERS: u8 = 16;
 
 /// Writes an IPv6 packet and all that it carries.
 pub(super) fn write_ipv6(out: &mut dyn fmt::Write, packet: Payload<'_>) -> fmt::Result {
+    let Some(upper) = write_header(out, packet, Extent::Whole)? else {
+        return Ok(());
+    };
+    write_upper_layer(out, &upper)
+}
+
+/// Writes the start of an IPv6 packet that an ICMPv6 error quotes, and what tells the packet from others.
+pub(super) fn write_quoted_ipv6(out: &mut dyn fmt::Write, packet: Payload<'_>) -> fmt::Result {
+    let Some(upper) = write_header(out, packet, Extent::Start)? else {
+        return Ok(());
+    };
+    write_quoted_upper_layer(out, &upper)
+}
+
+/// How much of a packet there should be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    Whole,
+    Start,
+}
+
+/// Writes all up to the protocol, and returns what follows the headers. `None`: that cannot be told.
+fn write_header<'a>(
+    out: &mut dyn fmt::Write,
+    packet: Payload<'a>,
+    extent: Extent,
+) -> Result<Option<UpperLayer<'a>>, fmt::Error> {
     let header = match Ipv6HeaderSlice::from_slice(packet.bytes) {
         Ok(header) => header,
-        Err(HeaderSliceError::Len(_)) => return out.write_str("[|ip6]"),
+        Err(HeaderSliceError::Len(_)) => {
+            out.write_str("[|ip6]")?;
+            return Ok(None);
+        }
         Err(HeaderSliceError::Content(HeaderError::UnexpectedVersion { version_number })) => {
-            return write!(out, "IPv6 [bad version {version_number}] length {}", packet.len);
+            write!(out, "IPv6 [bad version {version_number}] length {}", packet.len)?;
+            return Ok(None);
         }
     };
 
@@ -46,44 +80,42 @@ pub(super) fn write_ipv6(out: &mut dyn fmt::Write, packet: Payload<'_>) -> fmt::
     };
 
     write_endpoints(out, header.source_addr(), header.destination_addr(), &upper)?;
-    write!(
-        out,
-        " hlim {} tclass {:#x} flowlabel {:#x} len {payload_len}",
-        header.hop_limit(),
-        header.traffic_class(),
-        header.flow_label().value(),
-    )?;
-    if missing > 0 {
+    write!(out, " hlim {} tclass {:#x}", header.hop_limit(), header.traffic_class())?;
+    write_ecn(out, header.traffic_class())?;
+    write!(out, " flowlabel {:#x} len {payload_len}", header.flow_label().value())?;
+    if missing > 0 && extent == Extent::Whole {
         write!(out, " [{missing} bytes missing]")?;
     }
     write_extensions(out, extensions)?;
     match walk.end {
         ChainEnd::UpperLayer | ChainEnd::LaterFragment => {
             write_protocol(out, upper.protocol)?;
-            write_upper_layer(out, &upper)
+            return Ok(Some(upper));
         }
-        ChainEnd::Truncated(name) => write!(out, " [|{name}]"),
-        ChainEnd::BadLength(name) => write!(out, " [bad {name} length]"),
-        ChainEnd::TooMany => out.write_str(" [too many extension headers]"),
+        ChainEnd::Truncated(name) => write!(out, " [|{name}]")?,
+        ChainEnd::BadLength(name) => write!(out, " [bad {name} length]")?,
+        ChainEnd::TooMany => out.write_str(" [too many extension headers]")?,
     }
+    Ok(None)
 }
 
 fn write_extensions(out: &mut dyn fmt::Write, extensions: ExtensionHeaders<'_>) -> fmt::Result {
     let mut separator = " exts [";
     for extension in extensions {
         write!(out, "{separator}{}", extension.name)?;
-        if let Some(fragment) = extension.fragment {
-            write!(
+        match extension.content {
+            Content::Options(header) => write_options(out, header)?,
+            Content::Routing(header) => write_routing(out, header)?,
+            Content::Fragment(fragment) => write!(
                 out,
                 " ({:#x}:{}|{}){}",
                 fragment.id,
                 fragment.offset,
                 fragment.len,
                 if fragment.more { "+" } else { "" }
-            )?;
-        }
-        if let Some((spi, sequence)) = extension.authentication {
-            write!(out, " (spi {spi:#010x} seq {sequence:#x})")?;
+            )?,
+            Content::Authentication { spi, sequence } => write!(out, " (spi {spi:#010x} seq {sequence:#x})")?,
+            Content::Other => {}
         }
         separator = ",";
     }
@@ -91,11 +123,23 @@ fn write_extensions(out: &mut dyn fmt::Write, extensions: ExtensionHeaders<'_>) 
 }
 
 /// One extension header, as far as the line shows it.
-struct Extension {
+struct Extension<'a> {
     name: &'static str,
-    fragment: Option<Fragment>,
+    content: Content<'a>,
+}
+
+/// What is shown of an extension header besides its name.
+enum Content<'a> {
+    /// Options for each hop or for the destination.
+    Options(Payload<'a>),
+    Routing(Payload<'a>),
+    Fragment(Fragment),
     /// The authentication header's security parameters index and sequence number.
-    authentication: Option<(u32, u32)>,
+    Authentication {
+        spi: u32,
+        sequence: u32,
+    },
+    Other,
 }
 
 /// The fragment header (RFC 8200, 4.5).
@@ -138,7 +182,7 @@ impl<'a> ExtensionHeaders<'a> {
         Self { next, rest, more_fragments: false, seen: 0, end: ChainEnd::UpperLayer }
     }
 
-    fn step(&mut self) -> Result<Option<Extension>, ChainEnd> {
+    fn step(&mut self) -> Result<Option<Extension<'a>>, ChainEnd> {
         if self.end != ChainEnd::UpperLayer {
             return Ok(None);
         }
@@ -150,9 +194,7 @@ impl<'a> ExtensionHeaders<'a> {
         }
         let bytes = self.rest.bytes;
         let truncated = ChainEnd::Truncated(name);
-        let mut fragment = None;
-        let mut authentication = None;
-        let (next, len) = match self.next {
+        let (next, len, content) = match self.next {
             IpNumber::IPV6_FRAGMENTATION_HEADER => {
                 let header = Ipv6FragmentHeaderSlice::from_slice(bytes).map_err(|_| truncated)?;
                 let header_len = header.slice().len();
@@ -161,19 +203,19 @@ impl<'a> ExtensionHeaders<'a> {
                 if offset.value() != 0 {
                     self.end = ChainEnd::LaterFragment;
                 }
-                fragment = Some(Fragment {
+                let content = Content::Fragment(Fragment {
                     id: header.identification(),
                     offset: offset.byte_offset(),
                     len: self.rest.skip(header_len).len,
                     more: header.more_fragments(),
                 });
-                (header.next_header(), header_len)
+                (header.next_header(), header_len, content)
             }
             // Its length is counted in units of four bytes, unlike the others' (RFC 4302, 2.2).
             IpNumber::AUTHENTICATION_HEADER => match IpAuthHeaderSlice::from_slice(bytes) {
                 Ok(header) => {
-                    authentication = Some((header.spi(), header.sequence_number()));
-                    (header.next_header(), header.slice().len())
+                    let content = Content::Authentication { spi: header.spi(), sequence: header.sequence_number() };
+                    (header.next_header(), header.slice().len(), content)
                 }
                 Err(etherparse::err::ip_auth::HeaderSliceError::Len(_)) => return Err(truncated),
                 Err(etherparse::err::ip_auth::HeaderSliceError::Content(_)) => {
@@ -182,20 +224,28 @@ impl<'a> ExtensionHeaders<'a> {
             },
             _ => {
                 let header = Ipv6RawExtHeaderSlice::from_slice(bytes).map_err(|_| truncated)?;
-                (header.next_header(), header.slice().len())
+                let len = header.slice().len();
+                let content = match self.next {
+                    IpNumber::IPV6_HEADER_HOP_BY_HOP | IpNumber::IPV6_DESTINATION_OPTIONS => {
+                        Content::Options(self.rest.limit(len))
+                    }
+                    IpNumber::IPV6_ROUTE_HEADER => Content::Routing(self.rest.limit(len)),
+                    _ => Content::Other,
+                };
+                (header.next_header(), len, content)
             }
         };
         self.next = next;
         self.rest = self.rest.skip(len);
         self.seen += 1;
-        Ok(Some(Extension { name, fragment, authentication }))
+        Ok(Some(Extension { name, content }))
     }
 }
 
-impl Iterator for ExtensionHeaders<'_> {
-    type Item = Extension;
+impl<'a> Iterator for ExtensionHeaders<'a> {
+    type Item = Extension<'a>;
 
-    fn next(&mut self) -> Option<Extension> {
+    fn next(&mut self) -> Option<Extension<'a>> {
         self.step().unwrap_or_else(|end| {
             self.end = end;
             None

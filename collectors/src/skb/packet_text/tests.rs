@@ -273,7 +273,7 @@ mod ipv4 {
     fn tos_is_the_whole_byte() {
         let mut data = bytes(PING_FRAME);
         data[15] = 0xb9;
-        assert!(text_of_cut(&data, 98).contains(" tos 0xb9 "));
+        assert!(text_of_cut(&data, 98).contains(" tos 0xb9,ECT(1) "));
     }
 
     #[test]
@@ -281,11 +281,11 @@ mod ipv4 {
         let mut data = bytes(PING_FRAME);
         for (byte, flags) in [
             (0x00, " off 0 len "),
-            (0x20, " off 0 [MF] len "),
+            (0x20, " off 0 [+] len "),
             (0x40, " off 0 [DF] len "),
-            (0x60, " off 0 [DF,MF] len "),
+            (0x60, " off 0 [+,DF] len "),
             (0x80, " off 0 [rsvd] len "),
-            (0xe0, " off 0 [rsvd,DF,MF] len "),
+            (0xe0, " off 0 [+,DF,rsvd] len "),
         ] {
             data[20] = byte;
             let text = text_of_cut(&data, 98);
@@ -294,10 +294,11 @@ mod ipv4 {
     }
 
     #[test]
-    fn options_are_named_by_length() {
+    fn options_are_shown() {
         assert_eq!(
             text(RECORD_ROUTE_FRAME),
-            "192.168.125.10 > 192.168.125.11 ttl 64 tos 0x0 id 9749 off 0 [DF] len 124 opts [40 bytes] \
+            "192.168.125.10 > 192.168.125.11 ttl 64 tos 0x0 id 9749 off 0 [DF] len 124 \
+             options [NOP,RR 192.168.125.10 ^ 0.0.0.0 0.0.0.0 0.0.0.0 0.0.0.0 0.0.0.0 0.0.0.0 0.0.0.0 0.0.0.0] \
              proto ICMP (1) type 8 code 0 echo request id 8462 seq 1 length 64"
         );
     }
@@ -306,7 +307,7 @@ mod ipv4 {
     fn the_first_fragment_shows_its_transport_header() {
         assert_eq!(
             text_of_cut(&bytes(FIRST_FRAGMENT_FRAME), 1514),
-            "192.168.125.10 > 192.168.125.11 ttl 64 tos 0x0 id 9748 off 0 [MF] len 1500 \
+            "192.168.125.10 > 192.168.125.11 ttl 64 tos 0x0 id 9748 off 0 [+] len 1500 \
              proto ICMP (1) type 8 code 0 echo request id 8459 seq 1 length 1480"
         );
     }
@@ -315,7 +316,7 @@ mod ipv4 {
     fn later_fragments_show_no_transport_header() {
         assert_eq!(
             text_of_cut(&bytes(MIDDLE_FRAGMENT_FRAME), 1514),
-            "192.168.125.10 > 192.168.125.11 ttl 64 tos 0x0 id 9748 off 1480 [MF] len 1500 proto ICMP (1)"
+            "192.168.125.10 > 192.168.125.11 ttl 64 tos 0x0 id 9748 off 1480 [+] len 1500 proto ICMP (1)"
         );
         assert_eq!(
             text(LAST_FRAGMENT_FRAME),
@@ -373,7 +374,7 @@ mod ipv4 {
     fn other_protocols_are_named_with_their_number() {
         assert_eq!(
             text(SCTP_FRAME),
-            "192.168.125.10.80 > 192.168.125.11.81 ttl 64 tos 0x0 id 8151 off 0 [DF] len 32 proto SCTP (132) length 12"
+            "192.168.125.10.80 > 192.168.125.11.81 ttl 64 tos 0x0 id 8151 off 0 [DF] len 32 proto SCTP (132) vtag 0x1 length 12"
         );
         let data = super::ipv4(253, &[1, 2, 3]);
         assert_eq!(
@@ -399,7 +400,8 @@ mod ipv6 {
     fn ports_stand_on_the_addresses() {
         assert_eq!(
             text(UDP6_FRAME),
-            "fd00::10.42464 > fd00::11.53 hlim 64 tclass 0x0 flowlabel 0x1865d len 20 proto UDP (17) length 12"
+            "fd00::10.42464 > fd00::11.53 hlim 64 tclass 0x0 flowlabel 0x1865d len 20 proto UDP (17) length 12 \
+             DNS 30052 op14% [8304q] [24953a] [27759n] [24932au] [|domain]"
         );
     }
 
@@ -407,8 +409,9 @@ mod ipv6 {
     fn extension_headers_are_named_and_skipped() {
         assert_eq!(
             text(MULTICAST_REPORT_FRAME),
-            ":: > ff02::16 hlim 1 tclass 0x0 flowlabel 0x0 len 56 exts [HBH] proto ICMPv6 (58) \
-             type 143 code 0 multicast listener report v2 length 48"
+            ":: > ff02::16 hlim 1 tclass 0x0 flowlabel 0x0 len 56 exts [HBH (rtalert 0x0000)] proto ICMPv6 (58) \
+             type 143 code 0 multicast listener report v2 2 group record(s) [gaddr ff02::1:ffe8:5289 to_ex {}] \
+             [gaddr ff02::1:ff00:10 to_ex {}] length 48"
         );
         // Hop-by-hop, routing (16 bytes), destination options, authentication (16 bytes), UDP.
         let chain = "2b00010400000000 3c01000000000000 0000000000000000 3300010400000000
@@ -417,7 +420,9 @@ mod ipv6 {
         let text = text_of_cut(&data, data.len());
         assert!(text.starts_with("fe80::1.40000 > fe80::2.53 "), "{text}");
         assert!(
-            text.ends_with(" len 57 exts [HBH,srcrt,DSTOPT,AH (spi 0x00000001 seq 0x2)] proto UDP (17) length 1"),
+            text.ends_with(
+                " len 57 exts [HBH,srcrt (type 0 segleft 0),DSTOPT,AH (spi 0x00000001 seq 0x2)] proto UDP (17) length 1 DNS [|domain]"
+            ),
             "{text}"
         );
     }
@@ -539,8 +544,8 @@ mod tcp {
     #[test]
     fn options_behind_an_unknown_one_are_shown() {
         assert_eq!(
-            tcp_options(&bytes("fd04beef 1302 2202 1e04aabb 0101 0000")),
-            "unknown-253 (2 bytes),md5,tfo cookiereq,mptcp (2 bytes),nop,nop,eol"
+            tcp_options(&bytes("fc04beef 1302 2202 1e04aabb 0101 0000")),
+            "unknown-252 0xbeef,[bad opt 19],tfo cookiereq,mptcp unknown subtype 10 (2 bytes),nop,nop,eol"
         );
     }
 
@@ -593,7 +598,8 @@ mod udp {
     fn the_length_is_that_of_the_payload() {
         assert_eq!(
             text(UDP_FRAME),
-            "192.168.125.10.45274 > 192.168.125.11.53 ttl 64 tos 0x0 id 30720 off 0 [DF] len 39 proto UDP (17) length 11"
+            "192.168.125.10.45274 > 192.168.125.11.53 ttl 64 tos 0x0 id 30720 off 0 [DF] len 39 proto UDP (17) \
+             length 11 DNS [|domain]"
         );
     }
 
@@ -628,7 +634,11 @@ mod icmp {
 
     #[test]
     fn unreachable_says_what_is() {
-        assert_eq!(upper_text(&bytes(PORT_UNREACHABLE_FRAME)), "type 3 code 3 port unreachable length 47");
+        assert_eq!(
+            upper_text(&bytes(PORT_UNREACHABLE_FRAME)),
+            "type 3 code 3 port unreachable length 47 [192.168.125.10.45274 > 192.168.125.11.53 ttl 64 tos 0x0 id 30720 \
+             off 0 [DF] len 39 proto UDP (17)]"
+        );
         assert_eq!(icmp("0304 0000 0000 0578"), "type 3 code 4 unreachable - need to frag (mtu 1400) length 8");
         assert_eq!(icmp("030a 0000 00000000"), "type 3 code 10 host unreachable - admin prohibited length 8");
         assert_eq!(icmp("0363 0000 00000000"), "type 3 code 99 unreachable length 8");
@@ -673,19 +683,32 @@ mod icmpv6 {
         assert_eq!(
             text(NEIGHBOR_SOLICITATION_FRAME),
             "fd00::10 > ff02::1:ff00:11 hlim 255 tclass 0x0 flowlabel 0x0 len 32 proto ICMPv6 (58) \
-             type 135 code 0 neighbor solicitation who has fd00::11 length 32"
+             type 135 code 0 neighbor solicitation who has fd00::11 \
+             options [source link-address de:dd:13:e8:52:89] length 32"
         );
         assert_eq!(
             upper_text(&bytes(NEIGHBOR_ADVERTISEMENT_FRAME)),
-            "type 136 code 0 neighbor advertisement tgt is fd00::11 [solicited,override] length 32"
+            "type 136 code 0 neighbor advertisement tgt is fd00::11 [solicited,override] \
+             options [target link-address 36:63:08:8a:24:8b] length 32"
         );
-        assert_eq!(upper_text(&bytes(ROUTER_SOLICITATION_FRAME)), "type 133 code 0 router solicitation length 16");
-        assert_eq!(icmpv6("8600 0000 40000708 00000000 00000000"), "type 134 code 0 router advertisement length 16");
+        assert_eq!(
+            upper_text(&bytes(ROUTER_SOLICITATION_FRAME)),
+            "type 133 code 0 router solicitation options [source link-address de:dd:13:e8:52:89] length 16"
+        );
+        assert_eq!(
+            icmpv6("8600 0000 40c80708 00000001 00000002"),
+            "type 134 code 0 router advertisement hop limit 64 [managed,other stateful] pref high router lifetime 1800s \
+             reachable time 1ms retrans timer 2ms length 16"
+        );
     }
 
     #[test]
     fn errors_have_words() {
-        assert_eq!(upper_text(&bytes(PORT_UNREACHABLE6_FRAME)), "type 1 code 4 port unreachable length 68");
+        assert_eq!(
+            upper_text(&bytes(PORT_UNREACHABLE6_FRAME)),
+            "type 1 code 4 port unreachable length 68 [fd00::10.42464 > fd00::11.53 hlim 64 tclass 0x0 flowlabel 0x1865d \
+             len 20 proto UDP (17)]"
+        );
         assert_eq!(icmpv6("0100 0000 00000000"), "type 1 code 0 unreachable - no route length 8");
         assert_eq!(icmpv6("0200 0000 00000500"), "type 2 code 0 packet too big mtu 1280 length 8");
         assert_eq!(icmpv6("0300 0000 00000000"), "type 3 code 0 time exceeded in-transit length 8");

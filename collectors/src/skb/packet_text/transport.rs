@@ -3,17 +3,38 @@
 //! What an IP packet carries: the choice of the protocol, the ports, UDP.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use etherparse::{IpNumber, UdpHeader, UdpHeaderSlice};
 
 use super::inner::{Inner, write_inner};
-use super::{Payload, ether_type, gre, icmpv4, icmpv6, ipsec, l2tp, tcp, tunnel};
+use super::{
+    Payload, dccp, dhcp, dhcpv6, dns, ether_type, gre, icmpv4, icmpv6, igmp, ipsec, l2tp, sctp, tcp, tunnel, vrrp,
+};
 
 /// The version of the IP header in front: each has its own ICMP.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum IpVersion {
     V4,
     V6,
+}
+
+impl IpVersion {
+    /// Bytes of an address.
+    pub(super) fn address_len(self) -> usize {
+        match self {
+            Self::V4 => 4,
+            Self::V6 => 16,
+        }
+    }
+
+    /// The address at `offset`.
+    pub(super) fn address(self, payload: Payload<'_>, offset: usize) -> Option<IpAddr> {
+        match self {
+            Self::V4 => payload.array::<4>(offset).map(IpAddr::from),
+            Self::V6 => payload.array::<16>(offset).map(IpAddr::from),
+        }
+    }
 }
 
 /// What an IP header, its extensions included, says about the layer above.
@@ -24,6 +45,16 @@ pub(super) struct UpperLayer<'a> {
     /// The payload starts with the protocol's header: the packet is no fragment, or the first one.
     pub(super) first_fragment: bool,
     pub(super) more_fragments: bool,
+}
+
+/// Writes what the two lowest bits of a traffic class say (RFC 3168, 5), as tcpdump does; nothing when they are zero.
+pub(super) fn write_ecn(out: &mut dyn fmt::Write, traffic_class: u8) -> fmt::Result {
+    out.write_str(match traffic_class & 3 {
+        0 => "",
+        1 => ",ECT(1)",
+        2 => ",ECT(0)",
+        _ => ",CE",
+    })
 }
 
 /// Writes ` proto ICMP (1)`, or ` proto 253` for a number without a name.
@@ -72,6 +103,11 @@ pub(super) fn write_upper_layer(out: &mut dyn fmt::Write, upper: &UpperLayer<'_>
         (IpNumber::AUTHENTICATION_HEADER, _) => ipsec::write_ah(out, upper),
         (IpNumber::IP_COMP, _) => ipsec::write_ipcomp(out, upper.payload),
         (IpNumber::LAYER2_TUNNELING_PROTOCOL, _) => l2tp::write_l2tp_in_ip(out, upper.payload),
+        (IpNumber::IGMP, IpVersion::V4) => igmp::write_igmp(out, upper.payload),
+        (IpNumber::SCTP, _) => sctp::write_sctp(out, upper.payload),
+        (IpNumber::UDP_LITE, _) => write_udp_lite(out, upper.payload),
+        (IpNumber::DCCP, _) => dccp::write_dccp(out, upper.payload),
+        (IpNumber::VRRP, version) => vrrp::write_vrrp(out, upper.payload, version),
         _ => write!(out, "length {}", upper.payload.len),
     }
 }
@@ -86,6 +122,20 @@ fn tunnelled(protocol: IpNumber) -> Option<Inner> {
         143 => Inner::Frame,
         _ => return None,
     })
+}
+
+/// Writes what tells one packet of a flow from another, with a space in front: of an upper layer that an ICMP error quotes,
+/// often only the first 8 bytes are there.
+pub(super) fn write_quoted_upper_layer(out: &mut dyn fmt::Write, upper: &UpperLayer<'_>) -> fmt::Result {
+    if !upper.first_fragment {
+        return Ok(());
+    }
+    match (upper.protocol, upper.version) {
+        (IpNumber::TCP, _) => upper.payload.u32(4).map_or(Ok(()), |sequence| write!(out, " seq {sequence}")),
+        (IpNumber::ICMP, IpVersion::V4) => icmpv4::write_quoted_icmpv4(out, upper.payload),
+        (IpNumber::IPV6_ICMP, IpVersion::V6) => icmpv6::write_quoted_icmpv6(out, upper.payload),
+        _ => Ok(()),
+    }
 }
 
 /// Source and destination port, unless they were cut off. All these protocols start with them: TCP (RFC 9293),
@@ -120,7 +170,7 @@ fn write_udp(out: &mut dyn fmt::Write, upper: &UpperLayer<'_>) -> fmt::Result {
         return write!(out, "[bad length {length} > {available}]");
     }
     write!(out, "length {length}")?;
-    match tunnel::over_udp(header.source_port(), header.destination_port()) {
+    match over_udp(header.source_port(), header.destination_port()) {
         Some(write) if length > 0 => {
             out.write_char(' ')?;
             // Of a first fragment the rest was not captured here: it is not missing in the datagram.
@@ -128,6 +178,33 @@ fn write_udp(out: &mut dyn fmt::Write, upper: &UpperLayer<'_>) -> fmt::Result {
         }
         _ => Ok(()),
     }
+}
+
+/// What writes the messages of a service or a tunnel, which is known by its port.
+fn over_udp(source: u16, destination: u16) -> Option<fn(&mut dyn fmt::Write, Payload<'_>) -> fmt::Result> {
+    let is = |known: fn(u16) -> bool| known(source) || known(destination);
+    if is(dns::is_dns) {
+        Some(dns::write_dns)
+    } else if is(dhcp::is_dhcp) {
+        Some(dhcp::write_dhcp)
+    } else if is(dhcpv6::is_dhcpv6) {
+        Some(dhcpv6::write_dhcpv6)
+    } else {
+        tunnel::over_udp(source, destination)
+    }
+}
+
+/// UDP-Lite (RFC 3828): in place of a length it says how much of the datagram its checksum covers; zero is all.
+fn write_udp_lite(out: &mut dyn fmt::Write, datagram: Payload<'_>) -> fmt::Result {
+    let (Some(coverage), Some(_checksum)) = (datagram.u16(4).map(usize::from), datagram.u16(6)) else {
+        return out.write_str("[|udplite]");
+    };
+    if (1..UdpHeader::LEN).contains(&coverage) || coverage > datagram.len {
+        write!(out, "[bad coverage {coverage}]")?;
+    } else {
+        write!(out, "coverage {coverage}")?;
+    }
+    write!(out, " length {}", datagram.len.saturating_sub(UdpHeader::LEN))
 }
 
 /// Names from the IANA's list of protocol numbers.
