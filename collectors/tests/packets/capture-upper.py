@@ -216,9 +216,9 @@ def ecn() -> None:
     for namespace in "ab":
         run(f"ip netns exec {namespace} sysctl -qw net.ipv4.tcp_ecn=1")
     # The router marks: what is marked is echoed, until the sender says that it has reduced its window.
-    rule = "ip netns exec r nft 'add table ip mark; add chain ip mark f { type filter hook forward priority 0; }; " \
-           "add rule ip mark f tcp dport 7004 ip ecn ect0 ip ecn set ce'"
-    with with_(rule, "ip netns exec r nft delete table ip mark"), \
+    rule = "ip netns exec r nft 'add table ip t; add chain ip t f { type filter hook forward priority 0; }; " \
+           "add rule ip t f tcp dport 7004 ip ecn ect0 ip ecn set ce'"
+    with with_(rule, "ip netns exec r nft delete table ip t"), \
          capture("ecn", "tcp port 7004", namespace="b", most=14, snaplen=120) as count:
         stream(("10.2.0.2", 7004), lambda: count("tcp[13] & 0x82 == 0x80"))
     for namespace in "ab":
@@ -240,7 +240,7 @@ def mptcp() -> None:
         client.sendall(b"hello")
         connection.sendall(connection.recv(100))
         client.recv(100)
-        wait_until(lambda: count("src host 10.1.0.3 or dst host 10.2.0.3") >= 6, "subflows")
+        wait_until(lambda: count("tcp[13] & 0x12 == 0x12") >= 3, "subflows")
         before = count("tcp")
         run("ip netns exec a ip mptcp endpoint change id 3 backup", check=False)
         run("ip netns exec b ip mptcp endpoint delete id 5")
@@ -442,9 +442,7 @@ def extensions() -> None:
         unbound("a", socket.AF_INET6, socket.SOCK_RAW, 59).sendto(b"", ("fd02::2", 0))
         run("ip netns exec a sysctl -qw net.ipv6.conf.all.seg6_enabled=1 net.ipv6.conf.eth0.seg6_enabled=1")
         run("ip netns exec a ip -6 route add fd03::/64 encap seg6 mode inline segs fd01::fe,fd02::2 dev eth0")
-        run("ip netns exec a ip -6 route add fd04::/64 encap seg6 mode encap segs fd01::fe,fd02::2 dev eth0")
-        for address in ("fd03::1", "fd04::1"):
-            unbound("a", socket.AF_INET6, socket.SOCK_DGRAM).sendto(b"hello", (address, 7008))
+        unbound("a", socket.AF_INET6, socket.SOCK_DGRAM).sendto(b"hello", ("fd03::1", 7008))
 
 
 def dns() -> None:

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! What tshark finds in packets.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+/// The values of each field of a packet, outermost first.
+pub(crate) type Layers = BTreeMap<String, Vec<String>>;
+
+/// What a line of tshark's JSON is, as far as it is read.
+#[derive(serde::Deserialize)]
+struct Dissected {
+    #[serde(rename = "_source")]
+    source: Source,
+}
+
+#[derive(serde::Deserialize)]
+struct Source {
+    layers: Layers,
+}
+
+/// The values of these fields in each packet of the file.
+///
+/// Each packet is looked at on its own: nothing is put together or numbered relative to others.
+pub(crate) fn dissect(file: &Path, fields: &[&str]) -> Vec<Layers> {
+    let mut command = Command::new("tshark");
+    command.args(["-n", "-T", "json", "-r"]).arg(file);
+    for preference in [
+        "ip.defragment:FALSE",
+        "ipv6.defragment:FALSE",
+        "tcp.desegment_tcp_streams:FALSE",
+        "tcp.relative_sequence_numbers:FALSE",
+        "tcp.analyze_sequence_numbers:FALSE",
+        "ip.check_checksum:FALSE",
+        "sctp.relative_tsns:FALSE",
+        "sctp.tsn_analysis:FALSE",
+        "udp.try_heuristic_first:FALSE",
+    ] {
+        command.args(["-o", preference]);
+    }
+    for field in fields {
+        command.args(["-e", field]);
+    }
+    let output = command.output().expect("tshark, which tests/vm/setup.sh installs");
+    let messages = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "tshark of {}: {messages}", file.display());
+    let packets: Vec<Dissected> = serde_json::from_slice(&output.stdout).unwrap();
+    packets.into_iter().map(|packet| packet.source.layers).collect()
+}
