@@ -13,8 +13,8 @@ packages=(
     busybox-static dpkg file kmod python3 python3-venv qemu-system-x86 xz-utils zstd
     # what the tests run in the guest
     ethtool iproute2 iputils-ping nftables procps socat tcpdump
-    # what makes the packets of collectors/tests/packets
-    ppp pppoe wireguard-tools
+    # what the text of packets is compared with
+    tshark
 )
 
 installed=$(dpkg-query --show --showformat '${db:Status-Status} ${Package}\n' "${packages[@]}" 2>/dev/null |

@@ -20,11 +20,19 @@
 //! | LACP | `LACPv1 actor MAC key 1 port 1 state [Activity] partner MAC key 1 port 1 state [none] length 110` |
 //! | EAPOL, PTP | `EAP packet (0) v2 Request (1) id 7 length 5`, `PTPv2 sync domain 0 clock 0x1 port 1 seq 2 length 44` |
 //! | ARP | `ARP request who-has A tell B length 28`, `ARP reply A is-at MAC length 28`; with `-e` no `ARP` |
-//! | IPv4 | `A > B ttl 64 tos 0x0 id 7 off 0 [DF] len 84 [opts [40 bytes]] proto ICMP (1)` |
+//! | IPv4 | `A > B ttl 64 tos 0x0 id 7 off 0 [DF] len 84 [options [RR 10.0.0.1 ^ 0.0.0.0,EOL]] proto ICMP (1)` |
 //! | IPv6 | `A > B hlim 64 tclass 0x0 flowlabel 0x0 len 64 [exts [HBH,frag (0xb5dce214:0\|1448)+]] proto TCP (6)` |
 //! | TCP | `flags [S.] seq 1[:5] [ack 2] win 63 [urg 1] [options [mss 1460,nop]] length 4` |
 //! | UDP | `length 11` |
-//! | ICMP, ICMPv6 | `type 8 code 0 [echo request] [id 1 seq 2] length 64` |
+//! | UDP-Lite | `coverage 12 length 11` |
+//! | SCTP | `vtag 0x1 [DATA [B,E] tsn 1 sid 0 sseq 0 ppid 0 length 5] [SACK ...] length 36` |
+//! | DCCP | `DCCP-Request seq 1 [ack 2] [service 42] length 0` |
+//! | ICMP, ICMPv6 | `type 8 code 0 [echo request] [id 1 seq 2] length 64 [[A.1 > B.2 ... proto UDP (17)]]` |
+//! | IGMP | `v3 report 1 group record(s) [gaddr 239.1.1.1 to_ex {}] length 16` |
+//! | VRRP | `VRRPv2 advertisement vrid 7 prio 120 authtype none intvl 1s addrs 10.1.0.200 length 20` |
+//! | DNS | `DNS 7+ A? a.example.`, `DNS 7*- q: A? a.example. 1/0/0 a.example. A 10.0.0.1` |
+//! | DHCP | `DHCP Offer xid 0x1 client MAC yiaddr 10.0.0.9 server 10.0.0.1 lease 3600s` |
+//! | DHCPv6 | `DHCPv6 request xid 0x1 client-ID 0003... IA_NA iaid 1 addr fd00::9 pltime 60s vltime 60s` |
 //! | IP in IP | `proto IPIP (4): INNER`, `proto IPv6 (41): INNER` |
 //! | GRE | `GREv0 flags [key] key 0x2a [seq 1] proto IPv4 (0x0800): INNER`; ERSPAN and PPTP's `GREv1` likewise |
 //! | AH | `spi 0x00000100 seq 0x1 icv 16 bytes proto ICMP (1) ...` |
@@ -48,11 +56,12 @@
 //!   is shorter than its IP header says `[N bytes missing]`.
 //! - A number without a name is printed as a number: `proto 253`, `type 99 code 1`.
 //!
-//! Invariants: the text is ASCII without control characters whatever the bytes are: the few names that are shown of a
-//! packet's own are escaped and in quotes. Nothing is allocated. One function writes one protocol; a protocol that is
-//! carried by another is called from there with its own [`Payload`]. What carries whole packets hands them to
-//! [`inner::write_inner`], which bounds the depth. A new ethertype is an arm in `link::write_network`, a new protocol one
-//! in `transport::write_upper_layer`, a new tunnel over UDP one in `tunnel::over_udp`.
+//! Invariants: the text is ASCII without control characters whatever the bytes are: text out of packets is escaped. Lists
+//! are cut at a number of entries that their module says, and texts at a length. Nothing is allocated. One function writes
+//! one protocol; a protocol that is carried by another is called from there with its own [`Payload`]. What carries whole
+//! packets hands them to [`inner::write_inner`], which bounds the depth. A new ethertype is an arm in
+//! `link::write_network`, a new protocol one in `transport::write_upper_layer`, a new tunnel over UDP one in
+//! `tunnel::over_udp`.
 
 use std::fmt;
 

@@ -208,8 +208,8 @@ macro_rules! check {
 }
 
 const CHECKS: &[Check] = &[
-    check!("eth.src", |value: &str| word(value)),
-    check!("eth.dst", |value: &str| word(value)),
+    check!("eth.src", word),
+    check!("eth.dst", word),
     check!("vlan.id", |value| named("vlan", value)),
     check!("vlan.priority", |value| named("p", value)),
     check!("mpls.label", |value| named("label", value)),
@@ -231,7 +231,7 @@ const CHECKS: &[Check] = &[
     check!("pppoe.session_id", |value: &str| Some(format!(r"\[ses {:#x}\]", number(value)))),
     check!("gtp.teid", |value: &str| Some(format!(" teid {:#010x}", number(value)))),
     check!("l2tp.tunnel", |value| named("tunnel", value)),
-    check!("arp.src.proto_ipv4", |value| word(value)),
+    check!("arp.src.proto_ipv4", word),
     Check {
         fields: &["arp.dst.proto_ipv4", "arp.opcode"],
         form: |v| if v[1] == "1" { named_text("who-has", v[0]) } else { None },

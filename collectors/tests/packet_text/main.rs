@@ -5,6 +5,8 @@
 //! What another dissector (tshark) finds in a packet must be in our text of it, field by field; what we print is a snapshot;
 //! and whatever becomes of the bytes on their way, the text is one plain line.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod corpus;
 mod fields;
 mod tshark;

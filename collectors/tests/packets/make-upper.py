@@ -178,7 +178,7 @@ SERVICES = [
     / DHCP6_RelayForward(hopcount=1, linkaddr="fd01::fe", peeraddr="fe80::1")
     / DHCP6OptRelayMsg(message=DHCP6_Solicit(trid=0xABC) / DHCP6OptClientId(duid=DUID_LL(lladdr="02:00:00:00:00:01"))),
     over4(132, bytes.fromhex("1b591b5a 00000007 00000000"
-                                     "0007000800000063" "09000008" "000d0004" "06010010" "000c000c" "6d616e75616c2121"
+                                     "0700000800000063" "09000008" "000d0004" "06010010" "000c000c" "6d616e75616c2121"
                                      "c0000008 00000064" "0e000004" "ff000008 01020304")),
     over4(132, bytes.fromhex("1b591b5a 00000007 00000000"
                                      "03000018 00000064 0000ffff 0002 0000 0002 0003 0005 0006"

@@ -45,8 +45,13 @@ fn write_header<'a>(
 ) -> Result<Option<UpperLayer<'a>>, fmt::Error> {
     let header = match Ipv4HeaderSlice::from_slice(packet.bytes) {
         Ok(header) => header,
-        Err(HeaderSliceError::Len(_)) => {
-            out.write_str("[|ip]")?;
+        Err(HeaderSliceError::Len(error)) => {
+            // The packet itself is too short for its options, and not only what was captured of it.
+            if packet.bytes.len() >= Ipv4Header::MIN_LEN && error.required_len > packet.len {
+                write!(out, "IPv4 [bad hdr length {}] length {}", error.required_len, packet.len)?;
+            } else {
+                out.write_str("[|ip]")?;
+            }
             return Ok(None);
         }
         Err(HeaderSliceError::Content(HeaderError::UnexpectedVersion { version_number })) => {
