@@ -110,6 +110,8 @@ mod tcp_options;
 mod tests;
 mod transport;
 mod tunnel;
+#[cfg(test)]
+mod upper_layer_tests;
 mod vrrp;
 mod vxlan;
 mod wireguard;

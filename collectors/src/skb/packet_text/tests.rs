@@ -76,7 +76,7 @@ const SAMPLES: &[&str] = &[
     "0180c2000000dedd13e85289002642420300000000008000dedd13e85289000000008000dedd13e8528980010000140002000f00",
 ];
 
-fn bytes(hex: &str) -> Vec<u8> {
+pub(super) fn bytes(hex: &str) -> Vec<u8> {
     let digits: Vec<u8> = hex.chars().filter_map(|c| c.to_digit(16)).map(|digit| digit as u8).collect();
     digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }
@@ -94,7 +94,7 @@ fn text(hex: &str) -> String {
 }
 
 /// The line of a packet of which only `data` was captured.
-fn text_of_cut(data: &[u8], wire_len: usize) -> String {
+pub(super) fn text_of_cut(data: &[u8], wire_len: usize) -> String {
     line(data, wire_len, NO_LINK_LAYER)
 }
 
@@ -104,7 +104,7 @@ fn text_with_link(hex: &str) -> String {
 }
 
 /// An IPv4 packet behind a stand-in Ethernet header. The checksum is not looked at.
-fn ipv4(protocol: u8, payload: &[u8]) -> Vec<u8> {
+pub(super) fn ipv4(protocol: u8, payload: &[u8]) -> Vec<u8> {
     let mut data = bytes("000000000000000000000000 0800 4500 0000 0001 0000 40");
     data.push(protocol);
     data.extend([0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
@@ -115,7 +115,7 @@ fn ipv4(protocol: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// An IPv6 packet behind a stand-in Ethernet header.
-fn ipv6(next_header: u8, payload: &[u8]) -> Vec<u8> {
+pub(super) fn ipv6(next_header: u8, payload: &[u8]) -> Vec<u8> {
     let mut data = bytes("000000000000000000000000 86dd 6b812345");
     data.extend(u16::try_from(payload.len()).unwrap().to_be_bytes());
     data.extend([next_header, 64]);
@@ -126,14 +126,14 @@ fn ipv6(next_header: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// What the line says behind `proto NAME (N) `.
-fn upper_text(data: &[u8]) -> String {
+pub(super) fn upper_text(data: &[u8]) -> String {
     let line = line(data, data.len(), NO_LINK_LAYER);
     let (_, protocol) = line.split_once(" proto ").unwrap();
     protocol.split_once(") ").unwrap().1.to_owned()
 }
 
 /// A TCP header with these flags and options, sequence number 1.
-fn tcp(flags: u16, options: &[u8], payload: &[u8]) -> Vec<u8> {
+pub(super) fn tcp(flags: u16, options: &[u8], payload: &[u8]) -> Vec<u8> {
     assert_eq!(options.len() % 4, 0);
     let mut segment = bytes("9c40 0050 00000001 00000002");
     let offset_and_flags = (5 + options.len() as u16 / 4) << 12 | flags;
@@ -144,7 +144,7 @@ fn tcp(flags: u16, options: &[u8], payload: &[u8]) -> Vec<u8> {
     segment
 }
 
-fn tcp_options(options: &[u8]) -> String {
+pub(super) fn tcp_options(options: &[u8]) -> String {
     let text = upper_text(&ipv4(6, &tcp(0x10, options, &[])));
     let (_, list) = text.split_once(" options [").unwrap();
     list.strip_suffix("] length 0").unwrap().to_owned()
