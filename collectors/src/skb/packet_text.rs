@@ -66,8 +66,6 @@
 use std::fmt;
 
 mod arp;
-#[cfg(test)]
-mod corpus;
 mod dccp;
 mod dhcp;
 mod dhcpv6;
@@ -110,8 +108,6 @@ mod tcp_options;
 mod tests;
 mod transport;
 mod tunnel;
-#[cfg(test)]
-mod upper_layer_tests;
 mod vrrp;
 mod vxlan;
 mod wireguard;

@@ -63,8 +63,7 @@ fn every_packet_of_the_corpus_reads_as_recorded() {
         let name = file.file_name().unwrap().to_string_lossy().into_owned();
         all.push_str(&format!("== {name}\n"));
         for packet in corpus::packets(&file) {
-            all.push_str(&text(&packet, false));
-            all.push('\n');
+            all.push_str(&format!("   {}\n-e {}\n", text(&packet, false), text(&packet, true)));
         }
     }
     insta::assert_snapshot!(all);

@@ -9,6 +9,7 @@ use super::{PacketTextOptions, write_packet};
 
 mod link;
 mod tunnel;
+mod upper_layer;
 
 const LINK_LAYER: PacketTextOptions = PacketTextOptions { link_layer: true };
 const NO_LINK_LAYER: PacketTextOptions = PacketTextOptions { link_layer: false };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! What is on the link besides IP, built by hand from the standards. Packets from the wire: see `corpus.rs`.
+//! What is on the link besides IP, built by hand from the standards. Packets from the wire: see `collectors/tests/packet_text`.
 
 use super::{UDP_FRAME, bytes, text, text_of_cut, text_with_link};
 
@@ -15,8 +15,8 @@ fn cut(ether_type: &str, payload: &str) -> String {
 }
 
 /// An IPv4 packet, and how its line starts.
-const INNER: &str = "4500001d 00000000 4011 0000 c0a80001 c0a80002 9c400035 00090000 41";
-const INNER_TEXT: &str = "192.168.0.1.40000 > 192.168.0.2.53 ttl 64 tos 0x0 id 0 off 0 len 29 proto UDP (17) length 1";
+const INNER: &str = "4500001d 00000000 4011 0000 c0a80001 c0a80002 9c400009 00090000 41";
+const INNER_TEXT: &str = "192.168.0.1.40000 > 192.168.0.2.9 ttl 64 tos 0x0 id 0 off 0 len 29 proto UDP (17) length 1";
 
 mod mpls {
     use super::*;

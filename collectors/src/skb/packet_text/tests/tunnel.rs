@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Tunnels, built by hand from the standards. Packets from the wire: see `corpus.rs`.
+//! Tunnels, built by hand from the standards. Packets from the wire: see `collectors/tests/packet_text`.
 
 use super::{LINK_LAYER, bytes, ipv4, ipv6, line, text_of_cut, upper_text};
 
 /// An IPv4 packet, and its line.
-const INNER: &str = "4500001d 00000000 4011 0000 c0a80001 c0a80002 9c400035 00090000 41";
-const INNER_TEXT: &str = "192.168.0.1.40000 > 192.168.0.2.53 ttl 64 tos 0x0 id 0 off 0 len 29 proto UDP (17) length 1";
+const INNER: &str = "4500001d 00000000 4011 0000 c0a80001 c0a80002 9c400009 00090000 41";
+const INNER_TEXT: &str = "192.168.0.1.40000 > 192.168.0.2.9 ttl 64 tos 0x0 id 0 off 0 len 29 proto UDP (17) length 1";
 
 /// The head of the frame in a tunnel.
 const FRAME: &str = "020000000002 020000000001 0800";
@@ -290,10 +290,10 @@ mod ipsec {
     #[test]
     fn an_authentication_header_is_looked_through() {
         // Next header UDP, a check value of 12 bytes.
-        let data = ipv4(51, &bytes("1104 0000 00000101 00000002 000000000000000000000000 9c400035 00090000 41"));
+        let data = ipv4(51, &bytes("1104 0000 00000101 00000002 000000000000000000000000 9c400009 00090000 41"));
         assert_eq!(
             text_of_cut(&data, data.len()),
-            "10.0.0.1.40000 > 10.0.0.2.53 ttl 64 tos 0x0 id 1 off 0 len 53 proto AH (51) \
+            "10.0.0.1.40000 > 10.0.0.2.9 ttl 64 tos 0x0 id 1 off 0 len 53 proto AH (51) \
              spi 0x00000101 seq 0x2 icv 12 bytes proto UDP (17) length 1"
         );
         assert_eq!(

@@ -2,7 +2,7 @@
 
 //! What the corpus of captured packets (`collectors/tests/packets`) does not have: limits, lies and rare variants.
 
-use super::tests::{bytes, ipv4, ipv6, tcp, tcp_options, text_of_cut, upper_text};
+use super::{bytes, ipv4, ipv6, tcp, tcp_options, text_of_cut, upper_text};
 
 /// A UDP datagram to this port.
 fn udp(port: u16, payload: &[u8]) -> Vec<u8> {
@@ -204,7 +204,7 @@ mod sctp {
     }
 }
 
-mod tcp {
+mod multipath_tcp {
     use super::*;
 
     #[test]
@@ -295,7 +295,7 @@ mod neighbour_discovery {
 }
 
 mod groups {
-    use super::super::group_records::decode_time;
+    use super::super::super::group_records::decode_time;
     use super::*;
 
     #[test]
