@@ -76,7 +76,7 @@ fn number(value: &str) -> u64 {
 }
 
 /// Ends a number or a name.
-const END: &str = r"(?:[^0-9A-Za-z.:]|\.? |\.$|$)";
+const END: &str = r"(?:[^0-9A-Za-z.:]|[.:]? |\.$|$)";
 
 /// ` name value` for a decimal number.
 fn named(name: &str, value: &str) -> Option<String> {
@@ -228,7 +228,11 @@ const CHECKS: &[Check] = &[
         form: |v| Some(format!(" spi {:#010x} seq {:#x} ", number(v[0]), number(v[1]))),
         whole: true,
     },
-    check!("pppoe.session_id", |value: &str| Some(format!(r"\[ses {:#x}\]", number(value)))),
+    // Zero stands for none, while one is asked for.
+    check!("pppoe.session_id", |value: &str| match number(value) {
+        0 => None,
+        session => Some(format!(r"\[ses {session:#x}\]")),
+    }),
     check!("gtp.teid", |value: &str| Some(format!(" teid {:#010x}", number(value)))),
     check!("l2tp.tunnel", |value| named("tunnel", value)),
     check!("arp.src.proto_ipv4", word),

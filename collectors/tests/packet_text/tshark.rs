@@ -40,6 +40,8 @@ pub(crate) fn dissect(file: &Path, fields: &[&str]) -> Vec<Layers> {
     ] {
         command.args(["-o", preference]);
     }
+    // Nothing in a packet says whether a control word stands in front of the frame in it; with this label there is one.
+    command.args(["-d", "mpls.label==31,pwethcw"]);
     for field in fields {
         command.args(["-e", field]);
     }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0 OR MIT
-"""Frames that neither Debian's kernels nor its packages send, built by hand from the standards; record.sh puts them on a
-wire. `frames.py list`, `frames.py count NAME`, `frames.py send NAME DEVICE`."""
+"""Frames that neither Debian's kernels nor its packages send, built by hand from the standards; capture-link.sh puts them on a
+wire. `make-link.py list`, `make-link.py count NAME`, `make-link.py send NAME DEVICE`."""
 
 import socket
 import struct
@@ -103,13 +103,14 @@ FRAMES = {
         frame("0180c2000002", "8809 02 01 0110 0001 020000000701 00000001 0000 0000"),
         frame("0180c2000002", "8809 03 0050 00"),
     ],
-    # Ethernet pseudowires with a control word: a ping, and an ARP request; the associated channel; an unknown payload.
+    # Ethernet pseudowires with a control word: a ping, and an ARP request; the associated channel; an unknown payload under another
+    # label.
     "link-mpls-control-word": [
         frame(PEER, "8847 0001f1ff 00000007 020000000702 020000000701 0800" + INNER.hex()),
         frame(PEER, "8847 0001f1ff 00000000 ffffffffffff 020000000701 0806 0001080006040001 020000000701 0a000701"
               "000000000000 0a000702"),
         frame(PEER, "8847 0001f1ff 10000007 20c80318"),
-        frame(PEER, "8847 0001f1ff 99999999 01020304"),
+        frame(PEER, "8847 000201ff 99999999 01020304"),
     ],
     # A data packet and an acknowledgement of PPTP.
     "tunnel-pptp": [

@@ -1,10 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0 OR MIT
-# Makes the captures `link-*.pcap` and `tunnel-*.pcap`: real traffic between two namespaces, and the frames of frames.py
+# Makes the captures `link-*.pcap` and `tunnel-*.pcap`: real traffic between two namespaces, and the frames of make-link.py
 # where neither Debian's kernels nor its packages make such packets. Writes a tar archive to standard output. To be run in a
-# virtual machine; a pattern as argument chooses captures:
+# virtual machine; a pattern as argument chooses captures. Needs the packages ppp, pppoe and wireguard-tools besides those of
+# tests/vm/setup.sh.
 #
-#   tests/vm/vm.py run 6.12 -- collectors/tests/packets/record.sh >packets.tar
+#   tests/vm/vm.py run 6.12 -- collectors/tests/packets/capture-link.sh >packets.tar
 #   tar -xf packets.tar -C collectors/tests/packets
 set -euo pipefail
 
@@ -168,9 +169,9 @@ kill $server
 
 # What nobody here makes.
 wire frames 7
-for frame in $(python3 "$here/frames.py" list); do
-    count=$(python3 "$here/frames.py" count "$frame")
-    record "$frame" frames "$count" '' red python3 "$here/frames.py" send "$frame" frames
+for frame in $(python3 "$here/make-link.py" list); do
+    count=$(python3 "$here/make-link.py" count "$frame")
+    record "$frame" frames "$count" '' red python3 "$here/make-link.py" send "$frame" frames
 done
 
 ### Tunnels
