@@ -3,9 +3,10 @@
 
 VM := tests/vm/vm.py
 KERNEL ?= 6.12
+FUZZ_SECONDS ?= 30
 
 .NOTPARALLEL:
-.PHONY: help setup build demo test test-all bench vm-test lint unit
+.PHONY: help setup build demo test test-all bench vm-test fuzz lint unit
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -20,11 +21,12 @@ build: ## build target/release/tracer
 demo: setup ## trace three pings in a virtual machine
 	$(VM) demo
 
-test: setup lint unit ## what CI runs: lints, unit tests, quick tests on four kernels, instruction counts
+test: setup lint unit ## what CI runs: lints, unit tests, a little fuzzing, quick tests on four kernels, instruction counts
+	tests/fuzz/fuzz.py --seconds 12
 	$(VM) matrix --tier quick
 	$(VM) bench
 
-test-all: setup lint unit ## like test, with every functional test on every kernel that it is made for
+test-all: setup lint unit fuzz ## like test, with every functional test on every kernel that it is made for
 	$(VM) matrix --tier full
 	$(VM) bench
 
@@ -33,6 +35,9 @@ bench: setup ## count the instructions of a hit
 
 vm-test: ## run functional tests on one kernel: make vm-test KERNEL=6.1 T=survives_clone
 	$(VM) test $(KERNEL) -- $(T)
+
+fuzz: setup ## feed random bytes to what reads files and packets, FUZZ_SECONDS each: make fuzz FUZZ_SECONDS=600
+	tests/fuzz/fuzz.py --seconds $(FUZZ_SECONDS)
 
 lint:
 	cargo fmt --all --check

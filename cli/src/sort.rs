@@ -30,9 +30,8 @@ pub(crate) struct SortArgs {
     /// Write a sorted event file instead of showing the events
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Most memory for events and the index of them, in bytes; K, M and G are understood. More events than fit are sorted in
-    /// temporary files. It bounds what grows with the file; the program itself takes about 10M, and a single event that is longer
-    /// its length
+    /// Most memory for the events and the index that sorts them, in bytes; K, M and G are understood. Events that do not fit are
+    /// sorted in temporary files. The program itself is not counted (about 10M), nor is the event at hand (at most 16M)
     #[arg(long, value_name = "SIZE", default_value = "512M", value_parser = parse_memory)]
     memory: usize,
     /// Where temporary files are, instead of in `$TMPDIR` or /tmp. They have no names, are gone when `sort` ends, and take up to

@@ -52,7 +52,8 @@ fn a_bad_line_ends_with_exit_code_7_and_its_number() {
             stderr,
             format!(
                 "error: cannot read `{path}`\n\
-                 caused by: line 2 is no event: EOF while parsing a value at column 10\n"
+                 caused by: line 2 (offset 27) is no event: EOF while parsing a value at column 10\n\
+                 hint: the events before it can be read: `head -n 1 FILE | tracer print -`\n"
             )
         );
     }
@@ -63,7 +64,8 @@ fn a_packet_without_identity_is_a_bad_line_for_sort() {
     let (_folder, path) = file("events.json", r#"{"common":{"timestamp":1},"skb-tracking":{"skb":1}}"#);
     let (code, _, stderr) = run(&["sort", &path]);
     assert_eq!(code, Some(7));
-    assert!(stderr.ends_with("line 1 is no event: section `skb-tracking`: missing field `timestamp` at column 9\n"));
+    let expected = "line 1 (offset 0) is no event: section `skb-tracking`: missing field `timestamp` at column 9\n";
+    assert!(stderr.contains(expected), "{stderr}");
 }
 
 #[test]
@@ -138,13 +140,24 @@ fn reads_standard_input_and_shows_each_event_at_once() {
 
 #[test]
 fn a_reader_that_has_seen_enough_is_no_failure() {
-    let (_folder, path) = file("events.json", format!("{EVENT}\n").repeat(100_000));
-    for command in ["print", "sort"] {
-        let mut tracer = tracer([command, &path]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (folder, path) = file("events.json", format!("{EVENT}\n").repeat(100_000));
+    let temporary = folder.path().to_str().unwrap();
+    let all: [&[&str]; 5] = [
+        &["print", &path],
+        &["print", "--follow", &path],
+        &["sort", &path],
+        &["sort", "--memory", "1M", "--temp-dir", temporary, "--format", "json", &path],
+        &["sort", "-o", "/dev/stdout", &path],
+    ];
+    for args in all {
+        let mut tracer = tracer(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(tracer.stdout.take());
         let (code, _, stderr) = told(tracer.wait_with_output().unwrap());
-        assert_eq!((code, &*stderr), (Some(0), ""));
+        assert_eq!((code, &*stderr), (Some(0), ""), "{args:?}");
     }
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    assert_eq!(tracer(["schema"]).stdout(writer).output().unwrap().status.code(), Some(0));
 }
 
 #[test]

@@ -24,6 +24,7 @@ fn said(args: &[&str]) -> String {
 fn help() {
     insta::assert_snapshot!("help", said(&["--help"]));
     insta::assert_snapshot!("help_collect", said(&["collect", "--help"]));
+    insta::assert_snapshot!("help_print", said(&["print", "--help"]));
     insta::assert_snapshot!("help_sort", said(&["sort", "--help"]));
 }
 

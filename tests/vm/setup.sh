@@ -6,7 +6,7 @@ set -euo pipefail
 
 packages=(
     # eBPF C, its bindings, and the C libraries that are linked statically
-    bpftool clang gcc libc6-dev libclang-dev libelf-dev libpcap-dev llvm make pkg-config zlib1g-dev
+    bpftool clang g++ gcc libc6-dev libclang-dev libelf-dev libpcap-dev llvm make pkg-config zlib1g-dev
     # libelf's own build, for libbpf-sys
     autoconf automake autopoint bison flex gawk gettext libtool
     # the virtual machines and the kernels in them

@@ -165,7 +165,7 @@ impl<R: Read> EventReader<R> {
 
     /// Whether the next event may have to be waited for: it has not been read completely yet.
     pub fn may_wait(&self) -> bool {
-        !self.window.rest().contains(&b'\n')
+        !self.window.rest().trim_ascii_start().contains(&b'\n')
     }
 
     /// How many bytes of the file were dealt with.

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Any bytes as an event file: it is read, shown in all formats and sorted, and no way to do that may panic. What is sorted does
+//! not depend on the memory that sorting may take.
+
+#![no_main]
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use libfuzzer_sys::fuzz_target;
+// Collectors register themselves.
+use tracer_collectors as _;
+use tracer_core::error::Error;
+use tracer_core::event::clock::TimeStyle;
+use tracer_core::event::json::SeriesJson;
+use tracer_core::event::line::EventLine;
+use tracer_core::event::print::{EventPrinter, Format, PrintOptions};
+use tracer_core::event::reader::EventReader;
+use tracer_core::event::section_table::SectionTable;
+use tracer_core::event::sort::EventSorter;
+use tracer_core::event::text::TextOptions;
+
+const OPTIONS: [PrintOptions; 4] = [
+    PrintOptions { format: Format::Text, time: TimeStyle::Monotonic, text: TextOptions { link_layer: true } },
+    PrintOptions { format: Format::SingleLine, time: TimeStyle::Relative, text: TextOptions { link_layer: false } },
+    PrintOptions { format: Format::Text, time: TimeStyle::Utc, text: TextOptions { link_layer: false } },
+    PrintOptions { format: Format::Json, time: TimeStyle::Monotonic, text: TextOptions { link_layer: false } },
+];
+
+fuzz_target!(|file: &[u8]| {
+    for options in OPTIONS {
+        print(file, options);
+    }
+    let spilled = sort(file, 0);
+    assert_eq!(spilled, sort(file, usize::MAX));
+    if let Some(sorted) = spilled {
+        assert_eq!(sort(sorted.as_bytes(), usize::MAX).as_ref(), Some(&sorted), "sorting again changes something");
+    }
+});
+
+fn print(file: &[u8], options: PrintOptions) {
+    let sections = SectionTable::registered().expect("sections have different names");
+    let mut printer = EventPrinter::new(options, sections);
+    let mut reader = EventReader::new(file);
+    let mut out = String::new();
+    loop {
+        match reader.next_event() {
+            Ok(Some(event)) => {
+                if printer.file_event(&event, &mut out).is_err() {
+                    break;
+                }
+            }
+            Ok(None) => break,
+            Err(error) => {
+                write!(out, "{:?}", Error::from(error)).expect("strings take all");
+                break;
+            }
+        }
+    }
+    printer.end(&mut out);
+    if options.format != Format::Json {
+        assert!(!out.contains('\u{1b}'), "a terminal can be driven: {out}");
+    }
+}
+
+/// The sorted file, if it can be sorted. It is shown as well.
+fn sort(file: &[u8], memory: usize) -> Option<String> {
+    let mut sorter = EventSorter::new(memory, Path::new("/dev/shm"));
+    let mut reader = EventReader::new(file);
+    while let Some(event) = reader.next_event().ok()? {
+        sorter.push(&event.event).ok()?;
+    }
+    let sections = SectionTable::registered().expect("sections have different names");
+    let mut printer = EventPrinter::new(PrintOptions::default(), sections);
+    let mut sorted = sorter.sort(|_| ()).expect("temporary files can be written");
+    let (mut json, mut out, mut text) = (SeriesJson::default(), String::new(), String::new());
+    while let Some(event) = sorted.next_event().expect("temporary files can be read") {
+        json.separate(event.idx, &mut out);
+        event.write_json(&mut out);
+        let line = EventLine::parse(event.text).expect("it was read before");
+        printer.series_event(&line, event.idx, event.lost, &mut text).expect("its packet was read before");
+    }
+    json.end(&mut out);
+    Some(out)
+}
