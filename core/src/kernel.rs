@@ -164,7 +164,7 @@ impl Kernel {
     }
 
     /// Why there is no tracing file system, when there is none.
-    pub fn tracefs_missing(&self) -> String {
+    pub fn tracefs_missing(&self) -> Error {
         Tracefs::missing(&self.root)
     }
 }

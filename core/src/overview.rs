@@ -238,10 +238,11 @@ fn sources(kernel: &Kernel) -> Vec<Source> {
         format!("{} symbols{hidden}", symbols.len())
     });
     let tracefs = kernel.tracefs().map_or_else(
-        || Err(kernel.tracefs_missing()),
+        || Err(kernel.tracefs_missing().to_string()),
         |tracefs| {
-            let functions = tracefs.traceable_functions().map_or(0, |functions| functions.len());
             let path = tracefs.path().display();
+            let functions = tracefs.traceable_functions();
+            let functions = functions.ok_or_else(|| format!("the lists at `{path}` can't be read"))?.len();
             Ok(format!("{functions} functions and {} tracepoints at `{path}`", tracefs.tracepoints().len()))
         },
     );

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Names that somebody may have meant.
 
-/// From 0 (nothing in common) to 1 (the same).
-const SIMILAR: f64 = 0.8;
+/// From 0 (nothing in common) to 1 (the same). Among tens of thousands of functions, less than this is no mistyping.
+const SIMILAR: f64 = 0.88;
 
 /// As many are worth reading.
 const SHOWN: usize = 3;

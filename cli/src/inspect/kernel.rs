@@ -91,7 +91,12 @@ fn text(overview: &Overview) -> String {
 
     table.heading("collectors that can run");
     for state in &overview.collectors {
-        table.row(state.name, yes(state.available), state.why_not.as_deref().unwrap_or_default());
+        let why_not = match &state.why_not {
+            // That is said above.
+            why_not if why_not.is_some() && *why_not == overview.features.error => "no eBPF",
+            why_not => why_not.as_deref().unwrap_or_default(),
+        };
+        table.row(state.name, yes(state.available), why_not);
     }
     table.0
 }

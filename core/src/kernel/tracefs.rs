@@ -7,6 +7,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use crate::error::{Error, ErrorKind};
+
 /// A mounted tracing file system. What it lists is read when it is first asked for, and once: that takes as long as
 /// everything else that is read of a kernel together.
 #[derive(Debug)]
@@ -27,13 +29,15 @@ impl Tracefs {
     }
 
     /// Why [`Tracefs::find`] finds nothing.
-    pub(super) fn missing(root: &Path) -> String {
+    pub(super) fn missing(root: &Path) -> Error {
         let place = root.join(PLACES[0]);
         match fs::read_dir(&place) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                format!("`{}` can't be read: {error}", place.display())
+                Error::new(ErrorKind::NotPermitted, format!("`{}` can't be read: {error}", place.display()))
+                    .with_hint("run as root, or with CAP_DAC_READ_SEARCH")
             }
-            _ => format!("it is not mounted at `{}`", place.display()),
+            _ => Error::new(ErrorKind::KernelLacks, format!("it is not mounted at `{}`", place.display()))
+                .with_hint("mount it with `mount -t tracefs tracefs /sys/kernel/tracing`"),
         }
     }
 

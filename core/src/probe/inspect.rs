@@ -9,7 +9,7 @@ use crate::kernel::btf::{Prototype, Target};
 
 use super::attach_error::{AttachError, list_obstacle, symbol_obstacle_of};
 use super::prototypes::{Described, Prototypes};
-use super::resolve::{has_tracepoint, probe, similar_tracepoints};
+use super::resolve::{has_tracepoint, needs_tracefs, probe, similar_tracepoints};
 use super::{PacketPlace, Probe, ProbeSpec, ProbeType, matches};
 
 /// A place that was asked about.
@@ -66,7 +66,7 @@ pub fn inspect(kernel: &Kernel, specs: &[ProbeSpec]) -> Result<Inspection, Error
     for spec in specs {
         let before = inspector.places.len();
         match spec.probe_type {
-            ProbeType::RawTracepoint => inspector.tracepoints(spec),
+            ProbeType::RawTracepoint => inspector.tracepoints(spec)?,
             _ => inspector.functions(spec),
         }
         let fits = inspector.places.len() > before
@@ -127,7 +127,7 @@ impl<'a> Inspector<'a> {
         self.add(Place { obstacle, ..place });
     }
 
-    fn tracepoints(&mut self, spec: &ProbeSpec) {
+    fn tracepoints(&mut self, spec: &ProbeSpec) -> Result<(), Error> {
         let (group, name) = spec.target.split_once(':').unwrap_or_default();
         if !spec.is_wildcard() {
             let in_btf = self.prototypes.tracepoints.contains_key(name);
@@ -135,7 +135,7 @@ impl<'a> Inspector<'a> {
             let obstacle = missing.then(|| AttachError::NoTracepoint(similar_tracepoints(self.kernel, &spec.target)));
             let found = self.tracepoint(spec, &spec.target, name);
             self.add(Place { obstacle, ..found });
-            return;
+            return Ok(());
         }
         let found: Vec<Place> = match self.kernel.tracefs() {
             Some(tracefs) => {
@@ -152,9 +152,10 @@ impl<'a> Inspector<'a> {
                 let names = self.prototypes.tracepoints.keys().filter(|found| matches(name, found));
                 names.map(|name| self.tracepoint(spec, &format!("?:{name}"), name)).collect()
             }
-            None => Vec::new(),
+            None => return Err(needs_tracefs(self.kernel, spec)),
         };
         found.into_iter().for_each(|place| self.add(place));
+        Ok(())
     }
 
     fn tracepoint(&self, spec: &ProbeSpec, target: &str, name: &str) -> Place {

@@ -109,11 +109,7 @@ impl<'a> Resolver<'a> {
             self.add(spec, &spec.target, known);
             return Ok(());
         }
-        let tracefs = self.kernel.tracefs().ok_or_else(|| {
-            let needed =
-                format!("`{spec}` needs tracefs, to know the groups of tracepoints: {}", self.kernel.tracefs_missing());
-            Error::new(ErrorKind::KernelLacks, needed).with_hint(TRACEFS_HINT)
-        })?;
+        let tracefs = self.kernel.tracefs().ok_or_else(|| needs_tracefs(self.kernel, spec))?;
         let before = self.found.probes.len();
         for (found_group, found_name) in tracefs.tracepoints() {
             if !matches(group, found_group) || !matches(name, found_name) {
@@ -177,9 +173,12 @@ pub(super) fn has_tracepoint(kernel: &Kernel, group: &str, name: &str, in_btf: b
     kernel.tracefs().map_or(in_btf, |tracefs| tracefs.has_tracepoint(group, name))
 }
 
-/// What to do when there is no tracefs.
-const TRACEFS_HINT: &str = "mount it (`mount -t tracefs tracefs /sys/kernel/tracing`), run with CAP_DAC_READ_SEARCH when it \
-    can't be read, or name the tracepoints";
+/// The error about a wildcard of tracepoints where there is no tracefs.
+pub(super) fn needs_tracefs(kernel: &Kernel, spec: &ProbeSpec) -> Error {
+    let why = kernel.tracefs_missing();
+    Error::new(why.kind(), format!("`{spec}` needs tracefs, to know the groups of tracepoints: {why}"))
+        .with_hint(why.hint().unwrap_or_default().to_owned() + ", or name the tracepoints")
+}
 
 /// The tracepoints that may have been meant.
 pub(super) fn similar_tracepoints(kernel: &Kernel, target: &str) -> Vec<String> {

@@ -193,6 +193,7 @@ mod tests {
         about: "for tests",
         sections: &[],
         hook: Hook { number: 2, object: &[] },
+        subjects: &[],
         arguments: Vec::new,
         start: |_, _, _| Ok(Box::new(Lengths(Vec::new()))),
     };

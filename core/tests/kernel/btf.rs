@@ -58,6 +58,43 @@ fn a_module_refers_to_types_and_names_of_vmlinux() {
 }
 
 #[test]
+fn declares_functions_as_c_does() {
+    let mut builder = BtfBuilder::new();
+    let number = builder.int("int");
+    let word = builder.typedef("u16", number);
+    let skb = builder.structure("sk_buff");
+    let constant = builder.constant(skb);
+    let pointer = builder.pointer(constant);
+    let constant_pointer = builder.constant(pointer);
+    let array = builder.array(number, 4);
+    let array_pointer = builder.pointer(array);
+    let callback = builder.prototype(&[("", pointer), ("", 0)]);
+    let callback = builder.pointer(callback);
+    let void_pointer = builder.pointer(0);
+    let nameless = builder.structure("");
+    builder.function_returning(
+        word,
+        "f",
+        &[("skb", pointer), ("kept", constant_pointer), ("row", array_pointer), ("done", callback), ("", void_pointer)],
+    );
+    builder.function_returning(pointer, "g", &[]);
+    builder.function("h", &[("format", nameless), ("", 0)]);
+    let btf = Btf::parse(builder.build()).unwrap();
+    let types = Types::new(&btf, None);
+    let declared: Vec<String> =
+        types.functions(|_| true).iter().map(|(name, prototype)| types.declaration(name, prototype)).collect();
+    assert_eq!(
+        declared,
+        [
+            "u16 f(const struct sk_buff *skb, const struct sk_buff *const kept, int (*row)[4], \
+             void (*done)(const struct sk_buff *, ...), void *)",
+            "const struct sk_buff *g(void)",
+            "void h(struct {...} format, ...)",
+        ]
+    );
+}
+
+#[test]
 fn says_why_it_cannot_read() {
     assert_eq!(Btf::parse(b"ELF".to_vec()).unwrap_err(), BtfError::Magic);
     assert_eq!(Btf::parse(Vec::new()).unwrap_err(), BtfError::Magic);
@@ -95,7 +132,9 @@ proptest! {
         }
         if let Ok(btf) = Btf::parse(data) {
             let types = Types::new(&btf, None);
-            types.functions(|_| true);
+            for (name, prototype) in types.functions(|_| true) {
+                types.declaration(name, &prototype);
+            }
             types.tracepoints(|_| true);
         }
     }

@@ -64,16 +64,28 @@ impl BtfBuilder {
         self.add(name, 8, 0, of, &[])
     }
 
+    pub(crate) fn array(&mut self, of: u32, count: u32) -> u32 {
+        self.add("", 3, 0, 0, &[of, of, count])
+    }
+
     pub(crate) fn prototype(&mut self, arguments: &[(&str, u32)]) -> u32 {
+        self.prototype_returning(0, arguments)
+    }
+
+    fn prototype_returning(&mut self, returned: u32, arguments: &[(&str, u32)]) -> u32 {
         let mut rest = Vec::new();
         for (name, kind) in arguments {
             rest.extend([self.string(name), *kind]);
         }
-        self.add("", 13, arguments.len() as u32, 0, &rest)
+        self.add("", 13, arguments.len() as u32, returned, &rest)
     }
 
     pub(crate) fn function(&mut self, name: &str, arguments: &[(&str, u32)]) -> u32 {
-        let prototype = self.prototype(arguments);
+        self.function_returning(0, name, arguments)
+    }
+
+    pub(crate) fn function_returning(&mut self, returned: u32, name: &str, arguments: &[(&str, u32)]) -> u32 {
+        let prototype = self.prototype_returning(returned, arguments);
         self.add(name, 12, 0, prototype, &[])
     }
 

@@ -3,4 +3,7 @@
 
 mod btf;
 mod btf_builder;
+mod fake_kernel;
+mod inspect;
+mod overview;
 mod resolve;

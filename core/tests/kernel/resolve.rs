@@ -1,93 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! From what was asked for to probes, on a made-up kernel.
 
-use std::fs;
-use std::path::Path;
-
-use tempfile::TempDir;
 use tracer_core::kernel::Kernel;
-use tracer_core::probe::{PacketPlace, ProbeSpec, Resolution, resolve};
+use tracer_core::probe::{PacketPlace, ProbeSpec, resolve};
 
-use crate::btf_builder::BtfBuilder;
-
-struct FakeKernel {
-    root: TempDir,
-}
-
-impl FakeKernel {
-    fn new() -> Self {
-        let mut vmlinux = BtfBuilder::new();
-        let skb = vmlinux.structure("sk_buff");
-        let skb = vmlinux.pointer(skb);
-        let skb_pointer = vmlinux.pointer(skb);
-        let device = vmlinux.structure("net_device");
-        let device = vmlinux.pointer(device);
-        let net = vmlinux.structure("net");
-        let net = vmlinux.pointer(net);
-        let by_value = vmlinux.structure("sockptr");
-        let number = vmlinux.int("int");
-        vmlinux.function("ip_rcv", &[("skb", skb), ("dev", device)]);
-        vmlinux.function("udp_rcv", &[("skb", skb)]);
-        vmlinux.function("udp_sendmsg", &[("len", number)]);
-        vmlinux.function("udp_inlined", &[("skb", skb)]);
-        vmlinux.function("trace_event_raw_event_udp", &[("skb", skb)]);
-        vmlinux.function("br_handle_frame", &[("pskb", skb_pointer)]);
-        vmlinux.function("enqueue", &[("to_free", skb_pointer)]);
-        vmlinux.function("takes_a_struct", &[("ptr", by_value), ("skb", skb)]);
-        vmlinux.function(
-            "many",
-            &[("a", number), ("b", number), ("c", number), ("d", number), ("e", number), ("f", number), ("skb", skb)],
-        );
-        vmlinux.function("cleanup_net", &[("net", net)]);
-        // Two functions of one name that differ.
-        vmlinux.function("dst_output", &[("skb", skb)]);
-        vmlinux.function("dst_output", &[("n", number), ("skb", skb)]);
-        vmlinux.tracepoint("netif_rx", &[("skb", skb)]);
-        vmlinux.tracepoint("net_dev_xmit", &[("skb", skb), ("rc", number), ("dev", device)]);
-        vmlinux.tracepoint("napi_poll", &[("work", number)]);
-        let mut module = BtfBuilder::on(&vmlinux);
-        module.function("ovs_dp_process_packet", &[("skb", skb)]);
-
-        let root = tempfile::tempdir().expect("the fake tree can be made");
-        let btf = root.path().join("sys/kernel/btf");
-        fs::create_dir_all(&btf).expect("the fake tree can be made");
-        fs::write(btf.join("vmlinux"), vmlinux.build()).expect("the fake tree can be made");
-        fs::write(btf.join("openvswitch"), module.build()).expect("the fake tree can be made");
-        Self { root }
-    }
-
-    fn with_tracefs(self) -> Self {
-        let tracing = self.path().join("sys/kernel/tracing");
-        let mut events = String::new();
-        for event in ["net:netif_rx", "net:net_dev_xmit", "napi:napi_poll"] {
-            let folder = tracing.join("events").join(event.replace(':', "/"));
-            fs::create_dir_all(&folder).expect("the fake tree can be made");
-            fs::write(folder.join("id"), "1\n").expect("the fake tree can be made");
-            events += &format!("{event}\n");
-        }
-        fs::write(tracing.join("available_events"), events).expect("the fake tree can be made");
-        let functions = "ip_rcv\nudp_rcv\nudp_sendmsg\novs_dp_process_packet [openvswitch]\n";
-        fs::write(tracing.join("available_filter_functions"), functions).expect("the fake tree can be made");
-        self
-    }
-
-    fn path(&self) -> &Path {
-        self.root.path()
-    }
-
-    fn resolve(&self, specs: &[&str]) -> Result<Resolution, String> {
-        let specs: Vec<ProbeSpec> = specs.iter().map(|spec| spec.parse().expect("the spec is well-formed")).collect();
-        resolve(&Kernel::new(self.path()), &specs).map_err(|error| error.to_string())
-    }
-
-    fn packet(&self, spec: &str) -> PacketPlace {
-        self.resolve(&[spec]).expect("the probe exists").probes[0].packet
-    }
-
-    fn names(&self, specs: &[&str]) -> Vec<String> {
-        self.resolve(specs).expect("the probes exist").probes.iter().map(ToString::to_string).collect()
-    }
-}
+use crate::fake_kernel::FakeKernel;
 
 #[test]
 fn finds_where_the_packet_is() {
@@ -148,8 +65,17 @@ fn a_wildcard_stands_for_what_takes_a_packet_and_can_be_probed() {
 fn says_what_does_not_exist() {
     let kernel = FakeKernel::new();
     let error = |spec: &str| kernel.resolve(&[spec]).unwrap_err();
-    assert_eq!(error("tp:net:nothing"), "this kernel has no tracepoint `net:nothing`");
-    assert_eq!(error("tp:net:*"), "`raw_tracepoint:net:*` needs tracefs, to know the groups of tracepoints");
+    assert_eq!(
+        error("tp:net:nothing"),
+        "`raw_tracepoint:net:nothing` can't be probed: this kernel has no such tracepoint"
+    );
+    assert_eq!(
+        error("tp:net:*"),
+        format!(
+            "`raw_tracepoint:net:*` needs tracefs, to know the groups of tracepoints: it is not mounted at `{}`",
+            kernel.path().join("sys/kernel/tracing").display()
+        )
+    );
     assert_eq!(
         error("xyz_*"),
         "`kprobe:xyz_*` fits 0 functions of this kernel, and none that takes a packet and can be probed"
@@ -157,7 +83,7 @@ fn says_what_does_not_exist() {
     let kernel = FakeKernel::new().with_tracefs();
     assert_eq!(
         kernel.resolve(&["tp:skb:netif_rx"]).unwrap_err(),
-        "this kernel has no tracepoint `skb:netif_rx`",
+        "`raw_tracepoint:skb:netif_rx` can't be probed: this kernel has no such tracepoint",
         "the group counts too"
     );
     assert_eq!(
@@ -188,5 +114,5 @@ fn a_suggested_probe_may_be_missing() {
         ["tp:net:nothing", "ip_rcv"].iter().map(|spec| spec.parse::<ProbeSpec>().unwrap().suggested()).collect();
     let found = resolve(&Kernel::new(kernel.path()), &specs).unwrap();
     assert_eq!(found.probes.len(), 1);
-    assert_eq!(found.warnings, ["this kernel has no tracepoint `net:nothing`"]);
+    assert_eq!(found.warnings, ["`raw_tracepoint:net:nothing` can't be probed: this kernel has no such tracepoint"]);
 }
