@@ -84,13 +84,14 @@ fn open_unless(path: &Path, check: impl FnOnce(&fs::Metadata) -> anyhow::Result<
 
 /// An error about writing to `path`.
 pub(crate) fn write_error(path: &Path, error: io::Error) -> anyhow::Error {
-    let kind = match error.kind() {
+    let error = match error.kind() {
         // Whoever reads from there has seen enough.
         io::ErrorKind::BrokenPipe => return error.into(),
-        io::ErrorKind::PermissionDenied => ErrorKind::NotPermitted,
-        _ => ErrorKind::Failure,
+        io::ErrorKind::PermissionDenied => Error::new(ErrorKind::NotPermitted, error),
+        io::ErrorKind::NotFound => Error::new(ErrorKind::Failure, error).with_hint("the folder must exist"),
+        _ => Error::new(ErrorKind::Failure, error),
     };
-    anyhow::Error::new(Error::new(kind, error)).context(format!("cannot write `{}`", path.display()))
+    anyhow::Error::new(error).context(format!("cannot write `{}`", path.display()))
 }
 
 fn same_file(name: &str, source: &Source) -> anyhow::Error {

@@ -39,6 +39,7 @@ export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/r
 mounted() { grep -q " $1 " /proc/mounts || mount -t "$2" "$2" "$1"; }
 mounted /sys/fs/bpf bpf
 mounted /sys/kernel/debug debugfs
+mounted /sys/kernel/security securityfs
 mounted /sys/kernel/tracing tracefs
 ip link set lo up
 """

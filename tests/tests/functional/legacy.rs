@@ -4,6 +4,7 @@
 //! Cost: one topology and one session a test, 3 s; three tests.
 
 use anyhow::Result;
+use serde_json::Value;
 use tracer_tests::{Topology, Tracer};
 
 #[test]
@@ -20,6 +21,30 @@ fn the_default_probes_show_a_ping_on_both_sides() -> Result<()> {
         assert_ne!(series[0].namespace(), series[1].namespace());
         assert_ne!(series[0].namespace(), "");
     }
+    Ok(())
+}
+
+#[test]
+fn inspect_says_what_the_kernel_lacks() -> Result<()> {
+    let kernel: Value = serde_json::from_str(&Tracer::output(["inspect", "kernel", "--format", "json"])?)?;
+    let features = kernel["features"]["found"].as_array().cloned().unwrap_or_default();
+    let available = |name: &str| {
+        let feature = features.iter().find(|feature| feature["name"] == name);
+        feature.and_then(|feature| feature["available"].as_bool())
+    };
+    for name in ["kprobe.multi", "kprobe.session", "kprobe cookies", "raw tracepoint cookies", "missed counters", "fetch atomics"] {
+        assert_eq!(available(name), Some(false), "{name}: {kernel}");
+    }
+    for name in ["fentry", "ring buffer"] {
+        assert_eq!(available(name), Some(true), "{name}: {kernel}");
+    }
+    let needed = kernel["privileges"]["needed"].to_string();
+    assert!(needed.contains("CAP_SYS_RESOURCE"), "memory is counted against a limit: {needed}");
+    for collector in kernel["collectors"].as_array().into_iter().flatten() {
+        assert_eq!(collector["available"], true, "{collector}");
+    }
+    let probes = Tracer::output(["inspect", "probes", "kr:icmp_rcv", "tp:net:netif_rx"])?;
+    assert!(probes.contains("kretprobe:icmp_rcv\n  int icmp_rcv(struct sk_buff *skb)\n"), "{probes}");
     Ok(())
 }
 

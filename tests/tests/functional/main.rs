@@ -4,4 +4,5 @@
 mod everywhere;
 mod full;
 mod legacy;
+mod locked;
 mod verifier;

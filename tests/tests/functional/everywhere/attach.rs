@@ -44,7 +44,7 @@ fn refuses_a_named_function_that_does_not_exist() -> Result<()> {
 
 #[test]
 fn refuses_a_named_tracepoint_that_does_not_exist() -> Result<()> {
-    refuses("tp:net:no_such_tracepoint", &["no tracepoint `net:no_such_tracepoint`"])
+    refuses("tp:net:no_such_tracepoint", &["raw_tracepoint:net:no_such_tracepoint", "this kernel has no such tracepoint"])
 }
 
 #[test]
