@@ -26,6 +26,9 @@ fn help() {
     insta::assert_snapshot!("help_collect", said(&["collect", "--help"]));
     insta::assert_snapshot!("help_print", said(&["print", "--help"]));
     insta::assert_snapshot!("help_sort", said(&["sort", "--help"]));
+    insta::assert_snapshot!("help_inspect", said(&["inspect"]));
+    insta::assert_snapshot!("help_inspect_probes", said(&["inspect", "probes", "--help"]));
+    insta::assert_snapshot!("help_inspect_kernel", said(&["inspect", "kernel", "--help"]));
 }
 
 #[test]
@@ -35,12 +38,15 @@ fn wrong_values_are_usage_errors() {
         &["collect", "-p", "foo:net:netif_rx"],
         &["collect", "-p", "ip_rcv/stak"],
         &["collect", "-c", "sbk"],
+        &["collect", "-c", "xyz"],
         &["collect", "--snaplen", "0"],
         &["collect", "--ring-size", "1.5G"],
         &["collect", "--ring-size", "4K"],
         &["collect", "--timeout", "5 days"],
         &["collect", "--stop-after", "0"],
         &["collect", "--skb-sections", "metal"],
+        &["inspect", "probes", "tp:netif_rx"],
+        &["inspect", "kernel", "--format", "xml"],
         &["collcet"],
     ];
     let mut text = String::new();
@@ -62,17 +68,23 @@ fn wrong_profiles_have_their_own_exit_code() {
     let unknown_option =
         profile("option.yaml", "version: 1\nname: x\nabout: x\ncollect:\n  - args:\n      snaplne: 100\n");
     let no_yaml = profile("broken.yaml", "version: [\n");
-    for name in ["genric", &unknown_option, &no_yaml] {
+    let missing = folder.path().join("missing.yaml");
+    let mut shown = String::new();
+    for name in ["genric", "xyz", &unknown_option, &no_yaml, missing.to_str().unwrap()] {
         let text = said(&["--profile", name, "collect"]);
         assert!(text.starts_with("exit 6\n"), "{name}: {text}");
+        writeln!(shown, "$ tracer --profile {name} collect\n{text}").unwrap();
     }
-    assert!(said(&["--profile", "genric", "collect"]).contains("hint: "), "the near match is offered");
+    insta::assert_snapshot!("wrong_profiles", shown.replace(folder.path().to_str().unwrap(), "FOLDER"));
 }
 
 #[test]
 fn an_unwritable_file_is_found_before_anything_else() {
-    let text = said(&["collect", "-o", "/nonexistent/events.json"]);
-    assert!(text.contains("cannot write `/nonexistent/events.json`"), "{text}");
+    let mut shown = String::new();
+    for file in ["/nonexistent/events.json", "/proc/version/events.json", "/"] {
+        writeln!(shown, "$ tracer collect -o {file}\n{}", said(&["collect", "-o", file])).unwrap();
+    }
+    insta::assert_snapshot!("unwritable", shown);
 }
 
 /// The committed schema is what the types say. To refresh it:

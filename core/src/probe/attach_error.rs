@@ -60,16 +60,11 @@ impl AttachError {
 
     /// The error for which this is the reason.
     pub(crate) fn about(&self, what: &str) -> Error {
-        let text = format!("{what}: {self}");
-        match self {
-            Self::NotPermitted(enough) => Error::new(ErrorKind::NotPermitted, text).with_hint(enough.clone()),
-            _ => {
-                let error = Error::new(ErrorKind::KernelLacks, text);
-                match self.hint() {
-                    Some(hint) => error.with_hint(hint),
-                    None => error,
-                }
-            }
+        let kind = if matches!(self, Self::NotPermitted(_)) { ErrorKind::NotPermitted } else { ErrorKind::KernelLacks };
+        let error = Error::new(kind, format!("{what}: {self}"));
+        match self.hint() {
+            Some(hint) => error.with_hint(hint),
+            None => error,
         }
     }
 
@@ -83,7 +78,8 @@ impl AttachError {
             Self::Inlined | Self::Ambiguous(_) | Self::Blacklisted | Self::NotTraceable | Self::Refused => {
                 Some("probe a function that calls it, or that it calls".to_owned())
             }
-            _ => None,
+            Self::NotPermitted(enough) => Some(enough.clone()),
+            Self::Other(_) => None,
         }
     }
 }
