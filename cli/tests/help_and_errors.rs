@@ -44,6 +44,8 @@ fn wrong_values_are_usage_errors() {
         &["collect", "--ring-size", "4K"],
         &["collect", "--timeout", "5 days"],
         &["collect", "--stop-after", "0"],
+        &["collect", "--max-events-per-second", "0"],
+        &["collect", "--max-events-per-second", "1e6"],
         &["collect", "--skb-sections", "metal"],
         &["inspect", "probes", "tp:netif_rx"],
         &["inspect", "kernel", "--format", "xml"],

@@ -152,6 +152,11 @@ impl Collect {
 }
 
 impl Recording {
+    /// A file in the folder that it was started in.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
     /// Sends a signal and waits for the end.
     ///
     /// # Errors

@@ -35,8 +35,10 @@ pub trait Sink: Send {
     /// As for `event`.
     fn flush(&mut self) -> io::Result<()>;
 
-    /// Asked after an error: how many of the events that were taken are not written.
-    fn take_unwritten(&mut self) -> usize;
+    /// Asked after an error: how many of the events that were taken are not written. None where each is written when it is taken.
+    fn take_unwritten(&mut self) -> usize {
+        0
+    }
 }
 
 pub(super) enum Message {

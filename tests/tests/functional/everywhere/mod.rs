@@ -11,5 +11,7 @@ mod nic;
 mod output;
 mod paths;
 mod payload;
+mod privileges;
 mod start;
 mod stop;
+mod trouble;

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Where events go, and in which form.
 //!
-//! Cost: one topology and one session a test, 3 to 5 s; six tests.
+//! Cost: one topology and one session a test, 3 to 5 s; seven tests.
 
-use anyhow::Result;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Stdio};
+use std::sync::mpsc;
+
+use anyhow::{Context as _, Result};
 use serde_json::Value;
-use tracer_tests::{Event, Topology, Tracer};
+use tracer_core::session::now;
+use tracer_tests::{Event, PATIENCE, Topology, Tracer};
 
 #[test]
 fn shows_events_live_as_text() -> Result<()> {
@@ -52,6 +57,53 @@ fn shows_events_live_as_json_and_the_same_in_the_file() -> Result<()> {
         Tracer::output(["print".as_ref(), "--format".as_ref(), "json".as_ref(), recorded.path().as_os_str()])?;
     let printed: Vec<Value> = printed.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     assert_eq!(printed.len(), events.0.len());
+    Ok(())
+}
+
+#[test]
+fn each_event_comes_through_a_pipe_soon_after_it_happened() -> Result<()> {
+    let topology = Topology::ipv4_only()?;
+    let arguments = ["collect", "-p", "icmp_rcv", "--format", "json"];
+    let mut tracer = Tracer::command(arguments)?.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut stderr = BufReader::new(tracer.stderr.take().context("stderr is piped")?);
+    let mut ready = String::new();
+    while !ready.contains("ready") {
+        anyhow::ensure!(stderr.read_line(&mut ready)? > 0, "{ready}");
+    }
+    let stdout = BufReader::new(tracer.stdout.take().context("stdout is piped")?);
+    let (sender, arrivals) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in stdout.lines().map_while(Result::ok) {
+            let _ = sender.send((now(), line));
+        }
+    });
+    let mut delays = Vec::new();
+    for _ in 0..20 {
+        topology.red.ping("10.0.0.2", 1)?;
+        // Nothing more happens until both of its events are there: no line waits for the next.
+        for _ in 0..2 {
+            let event = loop {
+                let (arrival, line) = arrivals.recv_timeout(PATIENCE).context("an event does not come")?;
+                let event = Event(serde_json::from_str(&line)?);
+                if event.symbol() == "icmp_rcv" {
+                    break arrival - event.timestamp();
+                }
+            };
+            delays.push(event / 1_000_000);
+        }
+    }
+    end(tracer)?;
+    delays.sort_unstable();
+    tracer_tests::note(format_args!("events arrive after {delays:?} ms"));
+    // A look each 50 ms, and what an emulated machine adds that others use too.
+    assert!(delays[delays.len() / 2] < 500, "{delays:?}");
+    Ok(())
+}
+
+fn end(mut tracer: Child) -> Result<()> {
+    // SAFETY: the call takes no pointers; the child has not been waited for.
+    unsafe { libc::kill(tracer.id() as i32, libc::SIGINT) };
+    anyhow::ensure!(tracer.wait()?.success());
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Every way to end.
 //!
-//! Cost: one topology a test and one session, 3 s; eight tests.
+//! Cost: one topology a test and one session, 3 s; 13 tests.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -34,6 +34,39 @@ fn ctrl_c_keeps_every_event() -> Result<()> {
 #[test]
 fn a_request_to_terminate_keeps_every_event() -> Result<()> {
     signal_ends(libc::SIGTERM)
+}
+
+#[test]
+fn a_closed_terminal_keeps_every_event() -> Result<()> {
+    signal_ends(libc::SIGHUP)
+}
+
+#[test]
+fn a_closed_terminal_ends_nothing_under_nohup() -> Result<()> {
+    let topology = Topology::ipv4_only()?;
+    let recording = Tracer::collect(["-p", "ip_rcv"]).by(["nohup"]).start()?;
+    recording.process.signal(libc::SIGHUP)?;
+    topology.red.ping("10.0.0.2", 50)?;
+    has_all(&recording.stop(libc::SIGINT)?, &topology)
+}
+
+#[test]
+fn a_signal_before_collection_began_ends_at_once_and_leaves_nothing() -> Result<()> {
+    let before = run("bpftool", ["-j", "prog", "show"])?;
+    for signal in [libc::SIGINT, libc::SIGTERM] {
+        let process = Process::start(&mut Tracer::command(["collect", "-p", "ip*_rcv", "-o", "/dev/null"])?)?;
+        let tasks = format!("/proc/{}/task", process.id());
+        until("it listens to signals", || {
+            let names = std::fs::read_dir(&tasks)?.map(|task| std::fs::read_to_string(task?.path().join("comm")));
+            Ok(names.flatten().any(|name| name == "signals\n"))
+        })?;
+        process.signal(signal)?;
+        let ended = process.wait()?;
+        assert_eq!(ended.code(), 128 + signal, "{}", ended.stderr);
+        assert!(ended.stderr.contains("before collection began"), "{}", ended.stderr);
+        assert!(!ended.stderr.contains("ready"), "{}", ended.stderr);
+    }
+    until("nothing stays loaded", || Ok(run("bpftool", ["-j", "prog", "show"])? == before))
 }
 
 #[test]
@@ -72,6 +105,26 @@ fn stops_when_the_time_is_over() -> Result<()> {
     let recording = Tracer::collect(["-p", "ip_rcv", "--timeout", "2s"]).start()?;
     topology.red.ping("10.0.0.2", 10)?;
     has_all(&recording.wait()?, &topology)
+}
+
+#[test]
+fn of_a_time_and_a_number_of_events_the_first_ends() -> Result<()> {
+    let topology = Topology::ipv4_only()?;
+    let recording = Tracer::collect(["-p", "ip_rcv", "--timeout", "1h", "--stop-after", "7"]).start()?;
+    topology.red.ping("10.0.0.2", 50)?;
+    assert_eq!(recording.wait()?.summary()?, (7, 0));
+    let recording = Tracer::collect(["-p", "ip_rcv", "--timeout", "2s", "--stop-after", "1000000"]).start()?;
+    let recorded = recording.wait()?;
+    assert_eq!(recorded.ended.code(), 0, "{}", recorded.ended.stderr);
+    Ok(())
+}
+
+#[test]
+fn says_what_killed_its_command() -> Result<()> {
+    let recorded = Tracer::collect(["-p", "ip_rcv", "--cmd", "kill -9 $$"]).finish()?;
+    assert_eq!(recorded.ended.code(), 0, "{}", recorded.ended.stderr);
+    assert!(recorded.ended.stderr.contains("ended with signal: 9 (SIGKILL)"), "{}", recorded.ended.stderr);
+    Ok(())
 }
 
 #[test]
