@@ -267,14 +267,15 @@ impl<'k> Session<'k> {
         let mut recorder = Recorder::new(self.kernel, &self.probes, &mut self.collectors);
         let (sender, receiver) = reader::queue();
         let (loaded, counters) = (&self.loaded, &self.counters);
-        let mut collection =
-            Collection { loaded, counters, sender, reported: LossTable::new(), looked: Instant::now() };
-
         let (written, losses) = std::thread::scope(|scope| {
+            // In here: when this returns early, the queue closes and the writer ends.
+            let mut collection =
+                Collection { loaded, counters, sender, reported: LossTable::new(), looked: Instant::now() };
             let mover_sender = collection.sender.clone();
             let (ring, stopped) = (&ring, &stopped);
-            let mover =
-                scope.spawn(move || reader::move_records(ring, stopped, &mover_sender, || drop_privileges(&[])));
+            let mover = scope.spawn(move || {
+                reader::move_records(ring, stopped, &mover_sender, || drop_privileges(&[])).inspect_err(|_| ended())
+            });
             let recorder = &mut recorder;
             let writer = scope.spawn(move || {
                 drop_privileges(&[]).inspect_err(|_| ended())?;

@@ -3,8 +3,9 @@
 //! be ended, which has the terminal while it runs, so that it can be typed to.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -27,7 +28,7 @@ impl Job {
         ended: impl FnOnce(io::Result<ExitStatus>) + Send + 'static,
     ) -> anyhow::Result<Self> {
         let stderr = io::stderr().as_fd().try_clone_to_owned().context("cannot pass on stderr")?;
-        let terminal = Terminal::of_ours().map(Arc::new);
+        let terminal = Terminal::to_give().map(Arc::new);
         let mut shell = Command::new("sh");
         shell.arg("-c").arg(command).stdout(Stdio::from(stderr)).process_group(0);
         if let Some(terminal) = terminal.clone() {
@@ -99,8 +100,12 @@ fn wait(group: i32, terminal: Option<&Terminal>) -> io::Result<ExitStatus> {
 struct Terminal(File);
 
 impl Terminal {
-    /// Where it is ours to give: not in the background.
-    fn of_ours() -> Option<Self> {
+    /// Where it is ours to give: not in the background, and not when a pager shares it with us.
+    fn to_give() -> Option<Self> {
+        let stdout = File::from(io::stdout().as_fd().try_clone_to_owned().ok()?);
+        if !io::stdin().is_terminal() || stdout.metadata().ok()?.file_type().is_fifo() {
+            return None;
+        }
         let terminal = Self(OpenOptions::new().read(true).write(true).open("/dev/tty").ok()?);
         // SAFETY: the call takes nothing.
         (terminal.foreground() == unsafe { libc::getpgrp() }).then_some(terminal)

@@ -99,8 +99,6 @@ fn take_back(file: &mut File, count: u64) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
     use std::fs::{self, File, OpenOptions};
     use std::io::{Read as _, Write as _};
     use std::os::fd::{AsRawFd as _, OwnedFd};

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::section::{Place, Section, SectionDescriptor};
 use super::text::{Escaped, TextOptions};
+use crate::session::SAMPLED_OUT;
 
 /// The sections that the core itself writes, in the order in which they stand in an event.
 pub const CORE_SECTIONS: &[SectionDescriptor] = &[
@@ -240,7 +241,7 @@ pub struct LossSection<'a>(
 /// One cause of loss and how often it struck.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Loss<'a> {
-    /// `ring_full`, `tracking_full`, `missed`, `truncated`, `writer`, ...
+    /// `ring_full`, `missed`, `writer`, ...; `sampled_out` is what the user did not want, and no loss.
     pub cause: Cow<'a, str>,
     /// The probe whose hits were lost, e.g. `kprobe:ip_rcv`. Missing when the loss belongs to no probe.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -254,7 +255,8 @@ impl Section for LossSection<'_> {
     const PLACE: Place = Place::Line;
 
     fn write_text(&self, out: &mut dyn fmt::Write, _options: &TextOptions) -> fmt::Result {
-        out.write_str("lost")?;
+        let unwanted = self.0.iter().all(|loss| loss.cause == SAMPLED_OUT);
+        out.write_str(if unwanted { "left out" } else { "lost" })?;
         let mut separator = " ";
         for loss in self.0.iter() {
             write!(out, "{separator}{} {}", loss.count, Escaped(&loss.cause))?;

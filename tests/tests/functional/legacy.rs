@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! On 5.10: it starts, shows packets, and says what it can't do there.
 //!
-//! Cost: one topology and one session a test, 3 s; three tests.
+//! Cost: one topology and one session a test, 3 s; five tests.
 
 use anyhow::Result;
 use serde_json::Value;
-use tracer_tests::{Topology, Tracer};
+use tracer_tests::{Topology, Tracer, until};
 
 #[test]
 fn the_default_probes_show_a_ping_on_both_sides() -> Result<()> {
@@ -101,5 +101,27 @@ fn a_flood_is_thinned_out_to_whole_packets() -> Result<()> {
     }
     let left_out = events.losses().iter().filter(|((cause, _), _)| cause == "sampled_out").map(|(_, n)| n).sum::<u64>();
     assert_eq!(left_out, 4 * (20_000 - pings.len() as u64), "{}", recorded.ended.stderr);
+    Ok(())
+}
+
+#[test]
+fn only_the_privilege_to_read_the_counters_is_kept() -> Result<()> {
+    let topology = Topology::ipv4_only()?;
+    let recording = Tracer::collect(["-p", "ip_rcv"]).start()?;
+    let effective = || -> Result<Vec<u64>> {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", recording.process.id()))?;
+        let sets = threads.map(|thread| {
+            let status = std::fs::read_to_string(thread?.path().join("status"))?;
+            let set = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap_or_default();
+            Ok(u64::from_str_radix(set.trim(), 16)?)
+        });
+        sets.collect()
+    };
+    const BPF: u64 = 1 << 39;
+    until("all threads have given up their privileges", || Ok(effective()?.iter().all(|set| set & !BPF == 0)))?;
+    assert_eq!(effective()?.iter().filter(|set| **set != 0).count(), 1, "one thread reads them");
+    topology.red.ping("10.0.0.2", 50)?;
+    let recorded = recording.stop(libc::SIGINT)?;
+    assert_eq!(recorded.summary()?, (100, 0), "{}", recorded.ended.stderr);
     Ok(())
 }
