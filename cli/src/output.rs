@@ -88,7 +88,10 @@ pub(crate) fn write_error(path: &Path, error: io::Error) -> anyhow::Error {
         // Whoever reads from there has seen enough.
         io::ErrorKind::BrokenPipe => return error.into(),
         io::ErrorKind::PermissionDenied => Error::new(ErrorKind::NotPermitted, error),
-        io::ErrorKind::NotFound => Error::new(ErrorKind::Failure, error).with_hint("the folder must exist"),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            Error::new(ErrorKind::Failure, error).with_hint("the folder must exist")
+        }
+        io::ErrorKind::IsADirectory => Error::new(ErrorKind::Failure, error).with_hint("name a file in it"),
         _ => Error::new(ErrorKind::Failure, error),
     };
     anyhow::Error::new(error).context(format!("cannot write `{}`", path.display()))

@@ -11,7 +11,9 @@ const SHOWN: usize = 3;
 pub fn similar<'a>(name: &str, others: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let mut best: Vec<(f64, &str)> = Vec::new();
     for other in others {
-        let similarity = strsim::jaro_winkler(name, other);
+        // One slip of the fingers counts above all, in the shortest names too.
+        let is_slip = name.len().abs_diff(other.len()) <= 1 && strsim::osa_distance(name, other) == 1;
+        let similarity = strsim::jaro_winkler(name, other) + f64::from(u8::from(is_slip));
         let is_better = best.len() < SHOWN || best.last().is_some_and(|(least, _)| similarity > *least);
         if similarity > SIMILAR && is_better && !best.iter().any(|(_, known)| *known == other) {
             let at = best.partition_point(|(better, _)| *better >= similarity);
@@ -38,5 +40,6 @@ mod tests {
         assert_eq!(similar("tcp_v4_rvc", names), ["tcp_v4_rcv", "tcp_v6_rcv"]);
         assert_eq!(did_you_mean(&similar("ip_rvc", names)).as_deref(), Some("did you mean `ip_rcv`?"));
         assert_eq!(did_you_mean(&similar("xyz", names)), None);
+        assert_eq!(similar("sbk", ["dev", "skb", "skb-tracking"]), ["skb"]);
     }
 }

@@ -89,9 +89,21 @@ impl FakeKernel {
     pub(crate) fn with_symbols(self) -> Self {
         let mut symbols = String::new();
         let functions = [
-            "ip_rcv", "udp_rcv", "udp_sendmsg", "trace_event_raw_event_udp", "enqueue", "takes_a_struct", "many",
-            "cleanup_net", "dst_output", "dst_output", "ip_fragment.constprop.0", "not_in_btf", "irq_enter",
-            "bpf_ktime_get_coarse_ns", "register_fprobe_ips",
+            "ip_rcv",
+            "udp_rcv",
+            "udp_sendmsg",
+            "trace_event_raw_event_udp",
+            "enqueue",
+            "takes_a_struct",
+            "many",
+            "cleanup_net",
+            "dst_output",
+            "dst_output",
+            "ip_fragment.constprop.0",
+            "not_in_btf",
+            "irq_enter",
+            "bpf_ktime_get_coarse_ns",
+            "register_fprobe_ips",
         ];
         for (index, name) in functions.iter().enumerate() {
             symbols += &format!("{:016x} T {name}\n", 0xffff_ffff_8100_0000_u64 + 64 * index as u64);

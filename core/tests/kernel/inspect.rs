@@ -55,7 +55,8 @@ fn shows_prototype_and_packet() {
 
 #[test]
 fn tells_apart_why_a_function_can_not_be_probed() {
-    let kernel = whole().with("sys/kernel/debug/kprobes/blacklist", "0xffffffff81000300-0xffffffff81000310\tirq_enter\n");
+    let kernel =
+        whole().with("sys/kernel/debug/kprobes/blacklist", "0xffffffff81000300-0xffffffff81000310\tirq_enter\n");
     let obstacle = |spec: &str| place(&kernel, spec).obstacle;
     assert_eq!(obstacle("ip_rcv"), None);
     assert_eq!(obstacle("kr:not_in_btf"), None);

@@ -91,10 +91,7 @@ fn knows_which_capabilities_are_enough() {
     assert_eq!(enough(FakeKernel::new().with_symbols()), usual);
     assert_eq!(enough(closed(FakeKernel::new().with_symbols())), usual, "kprobe.multi does not come through perf");
     assert_eq!(enough(without("register_fprobe_ips")), usual);
-    assert_eq!(
-        enough(closed(without("register_fprobe_ips"))),
-        "CAP_SYS_ADMIN, CAP_SYSLOG and CAP_DAC_READ_SEARCH"
-    );
+    assert_eq!(enough(closed(without("register_fprobe_ips"))), "CAP_SYS_ADMIN, CAP_SYSLOG and CAP_DAC_READ_SEARCH");
     assert_eq!(
         enough(without("bpf_ktime_get_coarse_ns")),
         "CAP_BPF, CAP_PERFMON, CAP_SYS_RESOURCE, CAP_SYSLOG and CAP_DAC_READ_SEARCH"

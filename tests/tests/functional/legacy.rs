@@ -32,7 +32,14 @@ fn inspect_says_what_the_kernel_lacks() -> Result<()> {
         let feature = features.iter().find(|feature| feature["name"] == name);
         feature.and_then(|feature| feature["available"].as_bool())
     };
-    for name in ["kprobe.multi", "kprobe.session", "kprobe cookies", "raw tracepoint cookies", "missed counters", "fetch atomics"] {
+    for name in [
+        "kprobe.multi",
+        "kprobe.session",
+        "kprobe cookies",
+        "raw tracepoint cookies",
+        "missed counters",
+        "fetch atomics",
+    ] {
         assert_eq!(available(name), Some(false), "{name}: {kernel}");
     }
     for name in ["fentry", "ring buffer"] {

@@ -67,10 +67,15 @@ fn collect_refuses_what_inspect_says_can_not_be_probed_for_the_same_reason() -> 
     }
     ensure!(reasons.len() >= 4, "{:?}", reasons.keys());
     for place in reasons.values() {
-        let (target, why) = (place["target"].as_str().unwrap_or_default(), place["why_not"].as_str().unwrap_or_default());
+        let (target, why) =
+            (place["target"].as_str().unwrap_or_default(), place["why_not"].as_str().unwrap_or_default());
         let ended = Tracer::run(["collect", "-p", target, "--cmd", "true"])?;
         assert_eq!(ended.code(), 4, "{target}: {}", ended.stderr);
-        assert!(ended.stderr.contains(&format!("error: `kprobe:{target}` can't be probed: {why}\n")), "{}", ended.stderr);
+        assert!(
+            ended.stderr.contains(&format!("error: `kprobe:{target}` can't be probed: {why}\n")),
+            "{}",
+            ended.stderr
+        );
     }
     Ok(())
 }
@@ -78,7 +83,8 @@ fn collect_refuses_what_inspect_says_can_not_be_probed_for_the_same_reason() -> 
 #[test]
 fn shows_prototype_packet_and_collectors() -> Result<()> {
     run("modprobe", ["openvswitch"])?;
-    let places = probes(&["kr:ip_rcv", "k:tcp_v4_send_synack", "tp:net:net_dev_start_xmit", "ovs_vport_receive", "do_exit"])?;
+    let places =
+        probes(&["kr:ip_rcv", "k:tcp_v4_send_synack", "tp:net:net_dev_start_xmit", "ovs_vport_receive", "do_exit"])?;
     let find = |probe: &str| places.iter().find(|place| place["probe"] == probe).context(probe.to_owned());
     let returned = find("kretprobe:ip_rcv")?;
     assert_eq!(

@@ -76,7 +76,10 @@ fn has_kprobe_multi() -> Result<bool> {
 /// The capabilities that the program says are enough.
 fn named_as_enough() -> Result<Vec<String>> {
     let refused = said(&nobody(&[]), &PROBES)?;
-    ensure!(refused.starts_with("exit 3\nerror: the kernel does not let this process load eBPF programs: "), "{refused}");
+    ensure!(
+        refused.starts_with("exit 3\nerror: the kernel does not let this process load eBPF programs: "),
+        "{refused}"
+    );
     let hint = refused.lines().find_map(|line| line.strip_prefix("hint: run as root, or with "));
     let hint = hint.with_context(|| format!("no capabilities are named in:\n{refused}"))?;
     Ok(hint.replace(" and ", ", ").split(", ").map(str::to_owned).collect())
@@ -105,7 +108,10 @@ fn names_the_capability_that_is_missing() -> Result<()> {
                 assert!(told.contains(warning), "{told}");
             }
             "CAP_DAC_READ_SEARCH" => {
-                assert!(told.starts_with("exit 3\nerror: `raw_tracepoint:net:netif_receive_*` needs tracefs"), "{told}");
+                assert!(
+                    told.starts_with("exit 3\nerror: `raw_tracepoint:net:netif_receive_*` needs tracefs"),
+                    "{told}"
+                );
                 assert!(told.contains("CAP_DAC_READ_SEARCH"), "{told}");
             }
             _ => {
