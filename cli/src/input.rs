@@ -81,7 +81,7 @@ impl Source {
 
     /// The size in bytes, if it has one.
     pub(crate) fn size(&self) -> Option<u64> {
-        (!self.is_live()).then(|| self.metadata.len())
+        (!self.is_live()).then_some(self.metadata.len())
     }
 
     /// Tells the user of what is not as it should be at the end of the source.

@@ -181,7 +181,7 @@ fn write_record<const WORDS: usize>(file: &mut BufWriter<File>, key: &Key<WORDS>
 impl<const WORDS: usize> Batch<WORDS> {
     /// Sorts by key. Equal keys may change places.
     pub(super) fn sort(&mut self) {
-        self.entries.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        self.entries.sort_unstable_by_key(|entry| entry.key);
     }
 
     /// The keys, to be changed.

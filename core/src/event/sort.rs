@@ -102,7 +102,7 @@ impl EventSorter {
         self.count
     }
 
-    /// Sorts. Calls `progress` with the number of events that were dealt with, now and then.
+    /// Sorts. Where that means reading temporary files, `progress` is called with the number of events that were dealt with.
     ///
     /// # Errors
     /// When a temporary file fails.
@@ -124,10 +124,10 @@ impl EventSorter {
                 while let Some((key, text)) = merge.next()? {
                     if series.bytes() + text.len() > memory / 8 * 5 {
                         series.spill()?;
-                        progress(done);
                     }
                     series.push(places.of(&Unplaced::from_key(&key))?.key(), text);
                     done += 1;
+                    progress(done);
                 }
                 drop(merge);
                 series.sort(memory)?

@@ -14,7 +14,7 @@ use tracer_core::event::print::{EventPrinter, Format, PrintOptions};
 use tracer_core::event::section_table::SectionTable;
 use tracer_core::event::text::TextOptions;
 
-/// The input: how much longer the packet was than what is left of it (two bytes), and what is left.
+// The input: how much longer the packet was than what is left of it (two bytes), and what is left.
 fuzz_target!(|input: &[u8]| {
     let Some((cut_off, packet)) = input.split_first_chunk::<2>() else {
         return;

@@ -128,7 +128,7 @@ fn what_is_no_series_is_told_with_its_place() {
     assert_eq!(message(format!("[{ONE},\n{ONE}]")), "line 1 (offset 28): the line ends inside a series");
     assert_eq!(message(format!("[{{\n{ONE}]")), "line 1 (offset 1): EOF while parsing an object at column 1");
     assert_eq!(message(format!("[{ONE}]{ONE}")), "line 1 (offset 28): more behind the end of a series");
-    assert_eq!(message(format!("[{{\"a\":]}}]")), "line 1 (offset 1): expected value at column 6");
+    assert_eq!(message(r#"[{"a":]}]"#.to_owned()), "line 1 (offset 1): expected value at column 6");
 }
 
 #[test]
