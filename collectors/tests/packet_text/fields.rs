@@ -76,7 +76,7 @@ fn number(value: &str) -> u64 {
 }
 
 /// Ends a number or a name.
-const END: &str = r"(?:[^0-9A-Za-z.:]|[.:]? |\.$|$)";
+const END: &str = r"(?:[^0-9A-Za-z.:]|[.:] |\.$|$)";
 
 /// ` name value` for a decimal number.
 fn named(name: &str, value: &str) -> Option<String> {
