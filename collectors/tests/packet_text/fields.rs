@@ -2,8 +2,6 @@
 
 //! How the fields that tshark finds look in our text.
 
-use std::borrow::Cow;
-
 use regex::Regex;
 
 use crate::tshark::Layers;
@@ -100,12 +98,7 @@ fn word(value: &str) -> Option<String> {
 
 /// A name of the DNS, which ends in a dot with us; the root is only that.
 fn domain(value: &str) -> Option<String> {
-    Some(if value == "<Root>" { r" \.(?: |,|$)".into() } else { format!(" {}\\.", regex::escape(&escaped(value))) })
-}
-
-/// A domain name in presentation format.
-fn escaped(value: &str) -> Cow<'_, str> {
-    Cow::Borrowed(value)
+    Some(if value == "<Root>" { r" \.(?: |,|$)".into() } else { format!(" {}\\.", regex::escape(value)) })
 }
 
 /// Bytes that tshark separates with colons or not at all.

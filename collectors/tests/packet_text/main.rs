@@ -14,7 +14,7 @@ mod tshark;
 use corpus::{Packet, text};
 use proptest::prelude::{any, prop, proptest};
 
-/// A file's first letters say who wrote what is in it: `made` packets may be malformed, and then two dissectors need not agree.
+/// In the name of a file: of what is in it two dissectors need not think the same.
 const MALFORMED: &str = "malformed";
 
 #[test]

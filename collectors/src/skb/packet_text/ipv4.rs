@@ -10,58 +10,34 @@ use etherparse::{Ipv4Header, Ipv4HeaderSlice};
 use super::Payload;
 use super::display::Flags;
 use super::ipv4_options::write_options;
-use super::transport::{
-    IpVersion, UpperLayer, write_ecn, write_endpoints, write_protocol, write_quoted_upper_layer, write_upper_layer,
-};
+use super::transport::{Extent, IpVersion, UpperLayer, write_carried, write_ecn, write_endpoints, write_protocol};
 
 /// Writes an IPv4 packet and all that it carries.
 pub(super) fn write_ipv4(out: &mut dyn fmt::Write, packet: Payload<'_>) -> fmt::Result {
-    let Some(upper) = write_header(out, packet, Extent::Whole)? else {
-        return Ok(());
-    };
-    write_upper_layer(out, &upper)
+    write_packet(out, packet, Extent::Whole)
 }
 
-/// Writes the start of an IPv4 packet that an ICMP error quotes, and what tells the packet from others.
+/// Writes the start of an IPv4 packet, as an ICMP error quotes it.
 pub(super) fn write_quoted_ipv4(out: &mut dyn fmt::Write, packet: Payload<'_>) -> fmt::Result {
-    let Some(upper) = write_header(out, packet, Extent::Start)? else {
-        return Ok(());
-    };
-    write_quoted_upper_layer(out, &upper)
+    write_packet(out, packet, Extent::Start)
 }
 
-/// How much of a packet there should be.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Extent {
-    Whole,
-    Start,
-}
-
-/// Writes all up to the protocol, and returns what follows the header. `None`: that cannot be told.
-fn write_header<'a>(
-    out: &mut dyn fmt::Write,
-    packet: Payload<'a>,
-    extent: Extent,
-) -> Result<Option<UpperLayer<'a>>, fmt::Error> {
+fn write_packet(out: &mut dyn fmt::Write, packet: Payload<'_>, extent: Extent) -> fmt::Result {
     let header = match Ipv4HeaderSlice::from_slice(packet.bytes) {
         Ok(header) => header,
         Err(HeaderSliceError::Len(error)) => {
             // The packet itself is too short for its options, and not only what was captured of it.
             if packet.bytes.len() >= Ipv4Header::MIN_LEN && error.required_len > packet.len {
-                write!(out, "IPv4 [bad hdr length {}] length {}", error.required_len, packet.len)?;
-            } else {
-                out.write_str("[|ip]")?;
+                return write!(out, "IPv4 [bad hdr length {}] length {}", error.required_len, packet.len);
             }
-            return Ok(None);
+            return out.write_str("[|ip]");
         }
         Err(HeaderSliceError::Content(HeaderError::UnexpectedVersion { version_number })) => {
-            write!(out, "IPv4 [bad version {version_number}] length {}", packet.len)?;
-            return Ok(None);
+            return write!(out, "IPv4 [bad version {version_number}] length {}", packet.len);
         }
         Err(HeaderSliceError::Content(HeaderError::HeaderLengthSmallerThanHeader { ihl })) => {
             let bytes = u16::from(ihl) * 4;
-            write!(out, "IPv4 [bad hdr length {bytes}] length {}", packet.len)?;
-            return Ok(None);
+            return write!(out, "IPv4 [bad hdr length {bytes}] length {}", packet.len);
         }
     };
 
@@ -102,7 +78,7 @@ fn write_header<'a>(
         out.write_char(']')?;
     }
     write_protocol(out, upper.protocol)?;
-    Ok(Some(upper))
+    write_carried(out, &upper, extent)
 }
 
 /// What is wrong with the total length.

@@ -9,9 +9,7 @@ use etherparse::{IpAuthHeaderSlice, IpNumber, Ipv6FragmentHeaderSlice, Ipv6Heade
 
 use super::Payload;
 use super::ipv6_extensions::{write_options, write_routing};
-use super::transport::{
-    IpVersion, UpperLayer, write_ecn, write_endpoints, write_protocol, write_quoted_upper_layer, write_upper_layer,
-};
+use super::transport::{Extent, IpVersion, UpperLayer, write_carried, write_ecn, write_endpoints, write_protocol};
 
 /// More extension headers than any sender needs: RFC 8200 section 4.1 recommends an order with seven. A hostile packet
 /// could hold thousands and make an endless line.
@@ -19,42 +17,20 @@ const MAX_EXTENSION_HEADERS: u8 = 16;
 
 /// Writes an IPv6 packet and all that it carries.
 pub(super) fn write_ipv6(out: &mut dyn fmt::Write, packet: Payload<'_>) -> fmt::Result {
-    let Some(upper) = write_header(out, packet, Extent::Whole)? else {
-        return Ok(());
-    };
-    write_upper_layer(out, &upper)
+    write_packet(out, packet, Extent::Whole)
 }
 
-/// Writes the start of an IPv6 packet that an ICMPv6 error quotes, and what tells the packet from others.
+/// Writes the start of an IPv6 packet, as an ICMPv6 error quotes it.
 pub(super) fn write_quoted_ipv6(out: &mut dyn fmt::Write, packet: Payload<'_>) -> fmt::Result {
-    let Some(upper) = write_header(out, packet, Extent::Start)? else {
-        return Ok(());
-    };
-    write_quoted_upper_layer(out, &upper)
+    write_packet(out, packet, Extent::Start)
 }
 
-/// How much of a packet there should be.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Extent {
-    Whole,
-    Start,
-}
-
-/// Writes all up to the protocol, and returns what follows the headers. `None`: that cannot be told.
-fn write_header<'a>(
-    out: &mut dyn fmt::Write,
-    packet: Payload<'a>,
-    extent: Extent,
-) -> Result<Option<UpperLayer<'a>>, fmt::Error> {
+fn write_packet(out: &mut dyn fmt::Write, packet: Payload<'_>, extent: Extent) -> fmt::Result {
     let header = match Ipv6HeaderSlice::from_slice(packet.bytes) {
         Ok(header) => header,
-        Err(HeaderSliceError::Len(_)) => {
-            out.write_str("[|ip6]")?;
-            return Ok(None);
-        }
+        Err(HeaderSliceError::Len(_)) => return out.write_str("[|ip6]"),
         Err(HeaderSliceError::Content(HeaderError::UnexpectedVersion { version_number })) => {
-            write!(out, "IPv6 [bad version {version_number}] length {}", packet.len)?;
-            return Ok(None);
+            return write!(out, "IPv6 [bad version {version_number}] length {}", packet.len);
         }
     };
 
@@ -90,13 +66,12 @@ fn write_header<'a>(
     match walk.end {
         ChainEnd::UpperLayer | ChainEnd::LaterFragment => {
             write_protocol(out, upper.protocol)?;
-            return Ok(Some(upper));
+            write_carried(out, &upper, extent)
         }
-        ChainEnd::Truncated(name) => write!(out, " [|{name}]")?,
-        ChainEnd::BadLength(name) => write!(out, " [bad {name} length]")?,
-        ChainEnd::TooMany => out.write_str(" [too many extension headers]")?,
+        ChainEnd::Truncated(name) => write!(out, " [|{name}]"),
+        ChainEnd::BadLength(name) => write!(out, " [bad {name} length]"),
+        ChainEnd::TooMany => out.write_str(" [too many extension headers]"),
     }
-    Ok(None)
 }
 
 fn write_extensions(out: &mut dyn fmt::Write, extensions: ExtensionHeaders<'_>) -> fmt::Result {

@@ -11,8 +11,8 @@ use super::display::Flags;
 /// More options or segments than a reader of one line wants.
 const MAX_LISTED: usize = 16;
 
-/// Writes the options of a hop-by-hop or destination options header, each between parentheses and with a space in front. Padding is
-/// left out. The header is there to its end.
+/// Writes the options of a hop-by-hop or destination options header, each between parentheses and with a space in front.
+/// Padding is left out. The header is there to its end.
 pub(super) fn write_options(out: &mut dyn fmt::Write, header: Payload<'_>) -> fmt::Result {
     let mut rest = header.skip(2);
     let mut shown = 0;
@@ -22,14 +22,12 @@ pub(super) fn write_options(out: &mut dyn fmt::Write, header: Payload<'_>) -> fm
             rest = rest.skip(1);
             continue;
         }
-        let Some(data) = rest.array(1).map(|[len]| rest.skip(2).limit(usize::from(len))) else {
+        let len = rest.array(1).map(|[len]| usize::from(len));
+        let Some(len) = len.filter(|len| rest.skip(2).bytes.len() >= *len) else {
             return write!(out, " [bad opt {kind:#04x}]");
         };
-        let [len] = rest.array(1).unwrap_or_default();
-        if data.bytes.len() < len.into() {
-            return write!(out, " [bad opt {kind:#04x}]");
-        }
-        rest = rest.skip(2 + usize::from(len));
+        let data = rest.skip(2).limit(len);
+        rest = rest.skip(2 + len);
         if kind == 1 {
             continue;
         }

@@ -107,8 +107,8 @@ fn write_sequence_signal(out: &mut dyn fmt::Write, data: Payload<'_>) -> Option<
     Some(write())
 }
 
-/// Another address of the peer (RFC 8684, 3.4.1), its port and the proof that it is the peer's, where they are there. Version 0 has the IP version
-/// where version 1 has flags.
+/// Another address of the peer (RFC 8684, 3.4.1), its port and the proof that it is the peer's, where they are there.
+/// Version 0 has the IP version where version 1 has flags.
 fn write_add_address(out: &mut dyn fmt::Write, data: Payload<'_>) -> Option<fmt::Result> {
     let [first, id] = data.array(0)?;
     let (address, rest) = match data.len - 2 {

@@ -84,6 +84,22 @@ pub(super) fn write_endpoints(
     }
 }
 
+/// How much of an IP packet there should be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    Whole,
+    /// As ICMP errors quote packets.
+    Start,
+}
+
+/// Writes the layer above IP, or what matters of it where it is quoted.
+pub(super) fn write_carried(out: &mut dyn fmt::Write, upper: &UpperLayer<'_>, extent: Extent) -> fmt::Result {
+    match extent {
+        Extent::Whole => write_upper_layer(out, upper),
+        Extent::Start => write_quoted_upper_layer(out, upper),
+    }
+}
+
 /// Writes the layer above IP, with what separates it; nothing for a fragment that is not the first.
 pub(super) fn write_upper_layer(out: &mut dyn fmt::Write, upper: &UpperLayer<'_>) -> fmt::Result {
     if !upper.first_fragment {
@@ -124,9 +140,8 @@ fn tunnelled(protocol: IpNumber) -> Option<Inner> {
     })
 }
 
-/// Writes what tells one packet of a flow from another, with a space in front: of an upper layer that an ICMP error quotes,
-/// often only the first 8 bytes are there.
-pub(super) fn write_quoted_upper_layer(out: &mut dyn fmt::Write, upper: &UpperLayer<'_>) -> fmt::Result {
+/// Writes what tells one packet of a flow from another, with a space in front: often only the first 8 bytes are quoted.
+fn write_quoted_upper_layer(out: &mut dyn fmt::Write, upper: &UpperLayer<'_>) -> fmt::Result {
     if !upper.first_fragment {
         return Ok(());
     }
