@@ -7,6 +7,8 @@ Runs as root in a machine of its own, and writes an archive to its standard outp
     tests/vm/vm.py run 6.12 -- collectors/tests/packets/capture-upper.py |
         sed -n 's/^pcap://p' | base64 -d | tar -xzC collectors/tests/packets
 
+Any kernel will do that has what a scenario is about: the files that are here were recorded on 6.12 and 6.18.
+
 Needs the packages bind9-dnsutils, busybox-static, dnsmasq-base, iproute2, iputils-ping, isc-dhcp-client, keepalived, nftables,
 radvd and tcpdump. Names of scenarios as arguments make only these.
 
@@ -219,7 +221,7 @@ def ecn() -> None:
     rule = "ip netns exec r nft 'add table ip t; add chain ip t f { type filter hook forward priority 0; }; " \
            "add rule ip t f tcp dport 7004 ip ecn ect0 ip ecn set ce'"
     with with_(rule, "ip netns exec r nft delete table ip t"), \
-         capture("ecn", "tcp port 7004", namespace="b", most=14, snaplen=120) as count:
+         capture("ecn", "tcp port 7004", namespace="b", most=40, snaplen=120) as count:
         stream(("10.2.0.2", 7004), lambda: count("tcp[13] & 0x82 == 0x80"))
     for namespace in "ab":
         run(f"ip netns exec {namespace} sysctl -qw net.ipv4.tcp_ecn=2")
@@ -231,7 +233,7 @@ def mptcp() -> None:
     run("ip netns exec a ip mptcp endpoint add 10.1.0.3 dev eth0 id 3 subflow")
     run("ip netns exec b ip mptcp endpoint add 10.2.0.3 dev eth0 id 5 signal")
     run("ip netns exec a sysctl -qw net.mptcp.checksum_enabled=1")
-    server = bound("b", ("10.2.0.2", 7005), socket.AF_INET, socket.SOCK_STREAM, IPPROTO_MPTCP)
+    server = bound("b", ("0.0.0.0", 7005), socket.AF_INET, socket.SOCK_STREAM, IPPROTO_MPTCP)
     server.listen()
     with capture("mptcp", "tcp port 7005") as count:
         client = unbound("a", socket.AF_INET, socket.SOCK_STREAM, IPPROTO_MPTCP)
@@ -518,7 +520,7 @@ def vrrp() -> None:
             }}""")
     with capture("vrrp", "ip proto 112 or ip6 proto 112", most=8) as count:
         for name, expression in (("v2", "ip proto 112"), ("v3", "ip6 proto 112")):
-            server = start(f"ip netns exec a keepalived -n -l -f {work}/keepalived-{name}.conf -p {work}/k.pid -r {work}/v.pid")
+            server = start(f"ip netns exec a keepalived -n -l -f {work}/keepalived-{name}.conf -p {work}/{name}.pid -r {work}/{name}-child.pid")
             wait_until(lambda: count(expression) >= 2, f"advertisements {name}")
             stop(server)
 
