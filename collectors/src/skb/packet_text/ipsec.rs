@@ -23,9 +23,9 @@ pub(super) fn write_esp(out: &mut dyn fmt::Write, packet: Payload<'_>) -> fmt::R
 /// NAT's entry alive.
 pub(super) fn write_esp_in_udp(out: &mut dyn fmt::Write, packet: Payload<'_>) -> fmt::Result {
     match (packet.len, packet.array(0)) {
-        (1, Some([0xff])) => out.write_str("NONESP-encap keep-alive"),
+        (1, Some([0xff])) => out.write_str("isakmp-nat-keep-alive"),
         _ => match packet.u32(0) {
-            Some(0) => write!(out, "NONESP-encap IKE length {}", packet.len.saturating_sub(4)),
+            Some(0) => write!(out, "NONESP-encap isakmp length {}", packet.len.saturating_sub(4)),
             _ => {
                 out.write_str("ESP ")?;
                 write_esp(out, packet)

@@ -281,9 +281,9 @@ mod ipsec {
     fn esp_shows_what_is_not_encrypted() {
         assert_eq!(over_ip(50, "00000100 00000001 aabbccdd"), "spi 0x00000100 seq 0x1 length 12");
         assert_eq!(over_udp(4500, "00000100 00000001 aabbccdd"), "ESP spi 0x00000100 seq 0x1 length 12");
-        assert_eq!(over_udp(4500, "00000000 0102"), "NONESP-encap IKE length 2");
-        assert_eq!(over_udp(4500, "ff"), "NONESP-encap keep-alive");
-        assert_eq!(upper_text(&udp(4500, 60000, "ff")), "length 1 NONESP-encap keep-alive");
+        assert_eq!(over_udp(4500, "00000000 0102"), "NONESP-encap isakmp length 2");
+        assert_eq!(over_udp(4500, "ff"), "isakmp-nat-keep-alive");
+        assert_eq!(upper_text(&udp(4500, 60000, "ff")), "length 1 isakmp-nat-keep-alive");
         assert_eq!(over_ip_cut(50, "00000100 0000"), "[|esp]");
     }
 
