@@ -52,7 +52,8 @@ fn number(data: Payload<'_>, offset: usize, len: usize) -> Option<u64> {
 /// The start of a connection (RFC 8684, 3.1): the keys are there or not, and then the length of the data.
 fn write_capable(out: &mut dyn fmt::Write, data: Payload<'_>) -> Option<fmt::Result> {
     let [first, flags] = data.array(0)?;
-    let flags = [(flags & 0x80 != 0, "A"), (flags & 0x40 != 0, "B"), (flags & 0x20 != 0, "C"), (flags & 1 != 0, "H")];
+    let names = [(0x80, "csum"), (0x40, "extensions"), (0x20, "no join"), (0x01, "sha256")];
+    let flags = names.map(|(bit, name)| (flags & bit != 0, name));
     let (sender, receiver, len) = (number(data, 2, 8), number(data, 10, 8), data.u16(18));
     let mut write = || {
         write!(out, " capable{} v{}", Flags(&flags), first & 0xf)?;
