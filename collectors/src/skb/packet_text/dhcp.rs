@@ -11,6 +11,12 @@ use super::{Mac, Payload};
 /// Bytes before the options: the BOOTP header, up to its vendor area.
 const FIXED_LEN: usize = 236;
 
+/// Bytes up to the client's Ethernet address: the names of server and boot file that follow are not shown.
+const SHOWN_LEN: usize = 34;
+
+/// More options than a reader of one line wants.
+const MAX_OPTIONS: usize = 32;
+
 /// What the vendor area begins with when it holds options (RFC 2132, 2).
 const MAGIC_COOKIE: [u8; 4] = [99, 130, 83, 99];
 
@@ -21,12 +27,13 @@ pub(super) fn is_dhcp(port: u16) -> bool {
 
 /// Writes a DHCP or BOOTP message.
 pub(super) fn write_dhcp(out: &mut dyn fmt::Write, message: Payload<'_>) -> fmt::Result {
-    let fixed = message.limit(FIXED_LEN);
-    let (Some([operation]), FIXED_LEN) = (fixed.array(0), fixed.bytes.len()) else {
+    let fixed = message.limit(SHOWN_LEN);
+    let (Some([operation]), SHOWN_LEN) = (fixed.array(0), fixed.bytes.len()) else {
         return out.write_str("DHCP [|bootp]");
     };
     let options = Options { rest: message.skip(FIXED_LEN + MAGIC_COOKIE.len()), broken: false };
-    let has_options = message.array(FIXED_LEN) == Some(MAGIC_COOKIE);
+    let cookie = message.array(FIXED_LEN);
+    let has_options = cookie == Some(MAGIC_COOKIE);
     // The kind of the message stands among the options, and first in the line.
     let kind = options.clone().find(|option| has_options && option.code == 53).and_then(|option| option.data.array(0));
     match kind {
@@ -34,17 +41,22 @@ pub(super) fn write_dhcp(out: &mut dyn fmt::Write, message: Payload<'_>) -> fmt:
             Some(name) => write!(out, "DHCP {name}")?,
             None => write!(out, "DHCP type {kind}")?,
         },
-        None => match operation {
-            1 => out.write_str("BOOTP request")?,
-            2 => out.write_str("BOOTP reply")?,
-            other => write!(out, "BOOTP op {other}")?,
-        },
+        None => {
+            // Without the cookie one cannot tell.
+            out.write_str(if cookie.is_some() { "BOOTP" } else { "BOOTP/DHCP" })?;
+            match operation {
+                1 => out.write_str(" request")?,
+                2 => out.write_str(" reply")?,
+                other => write!(out, " op {other}")?,
+            }
+        }
     }
     write_fixed(out, fixed)?;
-    if !has_options {
-        return if message.bytes.len() < FIXED_LEN + 4 { out.write_str(" [|bootp]") } else { Ok(()) };
+    match cookie {
+        None => out.write_str(" [|bootp]"),
+        Some(MAGIC_COOKIE) => write_options(out, options),
+        Some(_) => Ok(()),
     }
-    write_options(out, options)
 }
 
 /// The fields that are there in every message, those that are zero left out.
@@ -72,7 +84,7 @@ fn write_fixed(out: &mut dyn fmt::Write, fixed: Payload<'_>) -> fmt::Result {
 
 /// Writes the options that tell one message from another.
 fn write_options(out: &mut dyn fmt::Write, mut options: Options<'_>) -> fmt::Result {
-    for DhcpOption { code, data: payload } in options.by_ref() {
+    for DhcpOption { code, data: payload } in options.by_ref().take(MAX_OPTIONS) {
         let data = payload.bytes;
         match (code, data.len()) {
             (1, 4) => write_addresses(out, "mask", data)?,

@@ -19,6 +19,9 @@ pub(super) fn is_dhcpv6(port: u16) -> bool {
     matches!(port, 546 | 547)
 }
 
+/// Name servers that are shown.
+const MAX_SERVERS: usize = 4;
+
 /// Writes a DHCPv6 message.
 pub(super) fn write_dhcpv6(out: &mut dyn fmt::Write, message: Payload<'_>) -> fmt::Result {
     out.write_str("DHCPv6 ")?;
@@ -113,6 +116,7 @@ fn write_option(out: &mut dyn fmt::Write, code: u16, option: Payload<'_>, depth:
                 .as_chunks::<16>()
                 .0
                 .iter()
+                .take(MAX_SERVERS)
                 .try_for_each(|server| write!(out, " dns {}", Ipv6Addr::from(*server))),
         ),
         _ => Some(Ok(())),

@@ -119,6 +119,16 @@ mod dhcp {
     }
 
     #[test]
+    fn a_cut_message_is_known_by_its_transaction_and_client() {
+        let fixed = bytes(&format!("01010600 0000abcd {} 020000000001 {}", "00".repeat(20), "00".repeat(202)));
+        let data = ipv4(17, &super::udp(67, &fixed));
+        // What the default of `--snaplen` leaves.
+        let text = text_of_cut(&data[..255], data.len());
+        assert!(text.ends_with(" BOOTP/DHCP request xid 0xabcd client 02:00:00:00:00:01 [|bootp]"), "{text}");
+        assert!(text_of_cut(&data[..60], data.len()).ends_with(" DHCP [|bootp]"));
+    }
+
+    #[test]
     fn a_client_without_ethernet_is_known_by_its_id() {
         assert_eq!(
             message("350101 3d04 00616263 ff"),
