@@ -69,7 +69,6 @@ mod arp;
 mod dccp;
 mod dhcp;
 mod dhcpv6;
-mod display;
 mod dns;
 mod eapol;
 mod erspan;

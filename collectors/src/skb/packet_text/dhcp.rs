@@ -5,7 +5,7 @@
 use std::fmt;
 use std::net::Ipv4Addr;
 
-use super::display::{Flags, Hex, Quoted};
+use super::notation::{Hex, Quoted, RareFlags};
 use super::{Mac, Payload};
 
 /// Bytes before the options: the BOOTP header, up to its vendor area.
@@ -73,7 +73,7 @@ fn write_fixed(out: &mut dyn fmt::Write, fixed: Payload<'_>) -> fmt::Result {
         }
     }
     let broadcast = fixed.u16(10).unwrap_or_default() & 0x8000 != 0;
-    write!(out, "{}", Flags(&[(broadcast, "broadcast")]))?;
+    write!(out, "{}", RareFlags(&[(broadcast, "broadcast")]))?;
     for (offset, name) in [(12, "ciaddr"), (16, "yiaddr"), (20, "siaddr"), (24, "giaddr")] {
         if number(offset) != 0 {
             write!(out, " {name} {}", Ipv4Addr::from_bits(number(offset)))?;

@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::Ipv6Addr;
 
 use super::Payload;
-use super::display::{Hex, Quoted};
+use super::notation::{Hex, Quoted};
 
 /// A relayed message is an option of the message around it, and options have options: deeper than any relay goes.
 const MAX_DEPTH: usize = 4;

@@ -12,7 +12,7 @@ use domain::dep::octseq::Parser;
 use domain::rdata::{A, Aaaa, Cname, Dname, Mx, Ns, Ptr, Soa, Srv, Txt};
 
 use super::Payload;
-use super::display::Quoted;
+use super::notation::Quoted;
 
 /// More records than a reader of one line wants; a message can hold thousands.
 const MAX_RECORDS: usize = 16;

@@ -81,7 +81,7 @@ fn write_options(out: &mut dyn fmt::Write, options: Payload<'_>) -> fmt::Result 
         let critical = if kind & CRITICAL != 0 { "(C)" } else { "" };
         write!(out, " type {kind:#x}{critical} len {}", OPTION_HEADER_LEN + len)?;
         if len > 0 {
-            write!(out, " data {}", Hex(data.limit(len).bytes))?;
+            write!(out, " data 0x{}", Hex(data.limit(len).bytes))?;
         }
         rest = data.skip(len);
     }

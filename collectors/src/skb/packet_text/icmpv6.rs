@@ -8,10 +8,10 @@ use std::net::Ipv6Addr;
 use etherparse::icmpv6;
 
 use super::Payload;
-use super::display::Flags;
 use super::group_records::{decode_time, write_records, write_sources};
 use super::ipv6::write_quoted_ipv6;
 use super::ndp;
+use super::notation::RareFlags;
 use super::transport::IpVersion;
 
 /// Bytes before the packet that an error quotes.
@@ -101,7 +101,7 @@ fn write_query(out: &mut dyn fmt::Write, message: Payload<'_>) -> Option<fmt::Re
         let (Some([flags]), Some(count)) = (message.array(24), message.u16(26)) else {
             return write!(out, " {CUT}");
         };
-        write!(out, "{}", Flags(&[(flags & 8 != 0, "sflag")]))?;
+        write!(out, "{}", RareFlags(&[(flags & 8 != 0, "sflag")]))?;
         if count > 0 { write_sources(out, message.skip(28), count, IpVersion::V6, CUT) } else { Ok(()) }
     };
     Some(write())

@@ -6,8 +6,8 @@ use std::fmt;
 use std::net::Ipv4Addr;
 
 use super::Payload;
-use super::display::Flags;
 use super::group_records::{decode_time, write_records, write_sources};
+use super::notation::RareFlags;
 use super::transport::IpVersion;
 
 /// Stands where the captured bytes end too early.
@@ -59,6 +59,6 @@ fn write_query(out: &mut dyn fmt::Write, message: Payload<'_>, time: u8, group: 
     let (Some([flags]), Some(count)) = (message.array(8), message.u16(10)) else {
         return write!(out, " {CUT}");
     };
-    write!(out, "{}", Flags(&[(flags & 8 != 0, "sflag")]))?;
+    write!(out, "{}", RareFlags(&[(flags & 8 != 0, "sflag")]))?;
     if count > 0 { write_sources(out, message.skip(12), count, IpVersion::V4, CUT) } else { Ok(()) }
 }

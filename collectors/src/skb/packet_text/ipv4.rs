@@ -8,8 +8,8 @@ use etherparse::err::ipv4::{HeaderError, HeaderSliceError};
 use etherparse::{Ipv4Header, Ipv4HeaderSlice};
 
 use super::Payload;
-use super::display::Flags;
 use super::ipv4_options::write_options;
+use super::notation::RareFlags;
 use super::transport::{Extent, IpVersion, UpperLayer, write_carried, write_ecn, write_endpoints, write_protocol};
 
 /// Writes an IPv4 packet and all that it carries.
@@ -65,7 +65,7 @@ fn write_packet(out: &mut dyn fmt::Write, packet: Payload<'_>, extent: Extent) -
     // The three bits before the offset, by tcpdump's signs. The highest is reserved and should be zero.
     let reserved = header.slice().get(6).is_some_and(|byte| byte & 0x80 != 0);
     let flags = [(header.more_fragments(), "+"), (header.dont_fragment(), "DF"), (reserved, "rsvd")];
-    write!(out, "{} len {total_len}", Flags(&flags))?;
+    write!(out, "{} len {total_len}", RareFlags(&flags))?;
     match fault {
         Fault::None | Fault::Missing(0) => {}
         Fault::Missing(_) if extent == Extent::Start => {}

@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::Ipv4Addr;
 
 use super::Payload;
-use super::display::Hex;
+use super::notation::Hex;
 
 /// Writes the options of a header, at most 40 bytes and all there, with commas between them.
 pub(super) fn write_options(out: &mut dyn fmt::Write, options: Payload<'_>) -> fmt::Result {

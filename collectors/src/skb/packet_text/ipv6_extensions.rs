@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::Ipv6Addr;
 
 use super::Payload;
-use super::display::Flags;
+use super::notation::RareFlags;
 
 /// More options or segments than a reader of one line wants.
 const MAX_LISTED: usize = 16;
@@ -69,7 +69,7 @@ pub(super) fn write_routing(out: &mut dyn fmt::Write, header: Payload<'_>) -> fm
 fn write_segment_routing(out: &mut dyn fmt::Write, header: Payload<'_>) -> fmt::Result {
     let [last, flags] = header.array(4).unwrap_or_default();
     let tag = header.u16(6).unwrap_or_default();
-    write!(out, " last {last} flags {flags:#x} tag {tag:#x}{}", Flags(&[(flags & 8 != 0, "hmac")]))?;
+    write!(out, " last {last} flags {flags:#x} tag {tag:#x}{}", RareFlags(&[(flags & 8 != 0, "hmac")]))?;
     let segments = usize::from(last) + 1;
     if segments > header.skip(8).len / 16 {
         return out.write_str(" [bad last entry]");

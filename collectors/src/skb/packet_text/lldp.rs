@@ -5,7 +5,7 @@
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::notation::{Hex, Text};
+use super::notation::{Hex, Quoted};
 use super::{Mac, Payload};
 
 const TLV_HEADER_LEN: usize = 2;
@@ -56,8 +56,8 @@ fn write_tlv(out: &mut dyn fmt::Write, kind: u16, value: &[u8]) -> fmt::Result {
             write_id(out, port_id(*subtype), id)
         }
         (TIME_TO_LIVE, [high, low, ..]) => write!(out, " ttl {}", u16::from_be_bytes([*high, *low])),
-        (PORT_DESCRIPTION, _) => write!(out, " port-description {}", Text(value)),
-        (SYSTEM_NAME, _) => write!(out, " system-name {}", Text(value)),
+        (PORT_DESCRIPTION, _) => write!(out, " port-description {}", Quoted(value)),
+        (SYSTEM_NAME, _) => write!(out, " system-name {}", Quoted(value)),
         (CHASSIS_ID | PORT_ID | TIME_TO_LIVE, _) => write!(out, " [bad tlv {kind} length {}]", value.len()),
         _ => Ok(()),
     }
@@ -67,7 +67,7 @@ fn write_tlv(out: &mut dyn fmt::Write, kind: u16, value: &[u8]) -> fmt::Result {
 enum Id {
     Mac,
     Network,
-    Text,
+    Quoted,
     Bytes,
 }
 
@@ -76,7 +76,7 @@ fn chassis_id(subtype: u8) -> Id {
     match subtype {
         4 => Id::Mac,
         5 => Id::Network,
-        1 | 2 | 3 | 6 | 7 => Id::Text,
+        1 | 2 | 3 | 6 | 7 => Id::Quoted,
         _ => Id::Bytes,
     }
 }
@@ -86,7 +86,7 @@ fn port_id(subtype: u8) -> Id {
     match subtype {
         3 => Id::Mac,
         4 => Id::Network,
-        1 | 2 | 5 | 7 => Id::Text,
+        1 | 2 | 5 | 7 => Id::Quoted,
         _ => Id::Bytes,
     }
 }
@@ -100,7 +100,7 @@ fn write_id(out: &mut dyn fmt::Write, kind: Id, id: &[u8]) -> fmt::Result {
             let address: [u8; 16] = address.try_into().unwrap_or_default();
             write!(out, "{}", Ipv6Addr::from(address))
         }
-        (Id::Text, _) => write!(out, "{}", Text(id)),
-        _ => write!(out, "{}", Hex(id)),
+        (Id::Quoted, _) => write!(out, "{}", Quoted(id)),
+        _ => write!(out, "0x{}", Hex(id)),
     }
 }

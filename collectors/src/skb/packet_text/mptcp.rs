@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use super::Payload;
-use super::display::{Flags, Hex};
+use super::notation::{Hex, RareFlags};
 
 /// Writes an option, without its kind and length; `data` holds all of it.
 pub(super) fn write_mptcp(out: &mut dyn fmt::Write, data: Payload<'_>) -> fmt::Result {
@@ -30,14 +30,14 @@ pub(super) fn write_mptcp(out: &mut dyn fmt::Write, data: Payload<'_>) -> fmt::R
             Some(Ok(()))
         }
         5 => {
-            write!(out, " prio{}", Flags(&[(first & 1 != 0, "backup")]))?;
+            write!(out, " prio{}", RareFlags(&[(first & 1 != 0, "backup")]))?;
             data.array(1).map_or(Some(Ok(())), |[id]| Some(write!(out, " id {id}")))
         }
         6 => number(data, 2, 8).map(|sequence| write!(out, " fail seq {sequence}")),
         7 => number(data, 2, 8).map(|key| write!(out, " fast-close key {key:#x}")),
-        8 => {
-            data.array(1).map(|[reason]| write!(out, " rst{} reason {reason}", Flags(&[(first & 1 != 0, "transient")])))
-        }
+        8 => data
+            .array(1)
+            .map(|[reason]| write!(out, " rst{} reason {reason}", RareFlags(&[(first & 1 != 0, "transient")]))),
         other => Some(write!(out, " unknown subtype {other} ({} bytes)", data.len)),
     };
     complete.unwrap_or_else(|| out.write_str(" [bad opt]"))
@@ -56,7 +56,7 @@ fn write_capable(out: &mut dyn fmt::Write, data: Payload<'_>) -> Option<fmt::Res
     let flags = names.map(|(bit, name)| (flags & bit != 0, name));
     let (sender, receiver, len) = (number(data, 2, 8), number(data, 10, 8), data.u16(18));
     let mut write = || {
-        write!(out, " capable{} v{}", Flags(&flags), first & 0xf)?;
+        write!(out, " capable{} v{}", RareFlags(&flags), first & 0xf)?;
         match (sender, receiver) {
             (Some(sender), Some(receiver)) => write!(out, " {{{sender:#x},{receiver:#x}}}")?,
             (Some(sender), None) => write!(out, " {{{sender:#x}}}")?,
@@ -74,7 +74,7 @@ fn write_capable(out: &mut dyn fmt::Write, data: Payload<'_>) -> Option<fmt::Res
 fn write_join(out: &mut dyn fmt::Write, data: Payload<'_>) -> Option<fmt::Result> {
     let [first, id] = data.array(0)?;
     let backup = [(first & 1 != 0, "backup")];
-    let backup = Flags(&backup);
+    let backup = RareFlags(&backup);
     Some(match data.len {
         10 => write!(out, " join{backup} id {id} token {:#x} nonce {:#x}", data.u32(2)?, data.u32(6)?),
         14 => write!(out, " join{backup} id {id} hmac {:#x} nonce {:#x}", number(data, 2, 8)?, data.u32(10)?),
@@ -96,7 +96,7 @@ fn write_sequence_signal(out: &mut dyn fmt::Write, data: Payload<'_>) -> Option<
     let mapping = if flags & 4 != 0 { Some((next(long(8))?, next(4)?, next(2)?)) } else { None };
     let checksum = if mapping.is_some() { next(2) } else { None };
     let mut write = || {
-        write!(out, " dss{}", Flags(&[(flags & 0x10 != 0, "fin")]))?;
+        write!(out, " dss{}", RareFlags(&[(flags & 0x10 != 0, "fin")]))?;
         if let Some(number) = acknowledgement {
             write!(out, " ack {number}")?;
         }
@@ -122,7 +122,7 @@ fn write_add_address(out: &mut dyn fmt::Write, data: Payload<'_>) -> Option<fmt:
     let hmac = number(rest, rest.len % 8, 8);
     let echo = [(first & 0xf == 1, "echo")];
     let mut write = || {
-        write!(out, " add-addr{} id {id} {address}", Flags(&echo))?;
+        write!(out, " add-addr{} id {id} {address}", RareFlags(&echo))?;
         if let Some(port) = port {
             write!(out, " port {port}")?;
         }

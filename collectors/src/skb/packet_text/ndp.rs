@@ -5,9 +5,9 @@
 use std::fmt;
 use std::net::Ipv6Addr;
 
-use super::display::{Flags, Hex};
 use super::dns::write_names;
 use super::icmpv6::CUT;
+use super::notation::{Hex, RareFlags};
 use super::{Mac, Payload};
 
 /// More options than a reader of one line wants; a packet can hold hundreds.
@@ -27,7 +27,7 @@ pub(super) fn write_router_advertisement(out: &mut dyn fmt::Write, message: Payl
             out,
             " hop limit {hop_limit}{} pref {} router lifetime {lifetime}s reachable time {reachable}ms \
              retrans timer {retransmit}ms",
-            Flags(&names),
+            RareFlags(&names),
             preference(flags)
         )?;
         write_options(out, message.skip(16))
@@ -45,7 +45,7 @@ pub(super) fn write_neighbor_solicitation(out: &mut dyn fmt::Write, message: Pay
 pub(super) fn write_neighbor_advertisement(out: &mut dyn fmt::Write, message: Payload<'_>) -> Option<fmt::Result> {
     let ([flags], target) = (message.array(4)?, address(message, 8)?);
     let flags = [(0x80, "router"), (0x40, "solicited"), (0x20, "override")].map(|(bit, name)| (flags & bit != 0, name));
-    Some(write!(out, " tgt is {target}{}", Flags(&flags)).and_then(|()| write_options(out, message.skip(24))))
+    Some(write!(out, " tgt is {target}{}", RareFlags(&flags)).and_then(|()| write_options(out, message.skip(24))))
 }
 
 /// Writes ` DESTINATION to TARGET`.
@@ -146,7 +146,7 @@ fn write_prefix(out: &mut dyn fmt::Write, option: Payload<'_>) -> Option<fmt::Re
     let ([len, flags], valid, preferred) = (option.array(2)?, option.u32(4)?, option.u32(8)?);
     let prefix = address(option, 16)?;
     let flags = [(0x80, "onlink"), (0x40, "auto"), (0x20, "router")].map(|(bit, name)| (flags & bit != 0, name));
-    Some(write!(out, "prefix {prefix}/{len}{} valid {valid}s pref {preferred}s", Flags(&flags)))
+    Some(write!(out, "prefix {prefix}/{len}{} valid {valid}s pref {preferred}s", RareFlags(&flags)))
 }
 
 /// Route information (RFC 4191, 2.3): of the prefix only as much is there as its length needs.

@@ -1,8 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The small forms that several protocols share: sets of flags, and text from packets.
+//! The small forms that several protocols share: sets of flags, and bytes and text from packets.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
+
+/// Longer texts than this are cut: a packet must not fill the screen.
+const MAX_TEXT: usize = 64;
+
+/// Longer data than this is cut.
+const MAX_HEX: usize = 32;
+
+/// Text out of a packet: in quotes, and what is not printable ASCII escaped.
+pub(super) struct Quoted<'a>(pub(super) &'a [u8]);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (shown, end) = cut(self.0, MAX_TEXT);
+        write!(f, "\"{}\"{end}", shown.escape_ascii())
+    }
+}
+
+/// Bytes in hexadecimal, two digits each, with nothing in between.
+pub(super) struct Hex<'a>(pub(super) &'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (shown, end) = cut(self.0, MAX_HEX);
+        shown.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        f.write_str(end)
+    }
+}
+
+/// The bytes to show, and what stands for the others.
+fn cut(bytes: &[u8], limit: usize) -> (&[u8], &'static str) {
+    match bytes.get(..limit) {
+        Some(head) if bytes.len() > limit => (head, "..."),
+        _ => (bytes, ""),
+    }
+}
 
 /// The names of the bits that are set, in brackets and with commas: `[P,C]`, `[none]`.
 pub(super) struct Flags<'a> {
@@ -13,44 +48,34 @@ pub(super) struct Flags<'a> {
 
 impl fmt::Display for Flags<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut separator = "[";
-        for (_, name) in self.names.iter().filter(|(bit, _)| self.bits & bit != 0) {
-            write!(f, "{separator}{name}")?;
-            separator = ",";
-        }
-        f.write_str(if separator == "[" { "[none]" } else { "]" })
+        let set = self.names.iter().filter(|(bit, _)| self.bits & bit != 0).map(|(_, name)| *name);
+        if write_list(f, "[", set)? { Ok(()) } else { f.write_str("[none]") }
     }
 }
 
-/// Bytes of a name that are shown: as many as LLDP allows it. A hostile packet could be one long name.
-const MAX_SHOWN: usize = 255;
+/// The names of what is set, with a space in front: ` [DF,+]`. Nothing when none is.
+pub(super) struct RareFlags<'a>(pub(super) &'a [(bool, &'a str)]);
 
-/// Text that a packet carries: in quotes, and what is not printable ASCII escaped.
-pub(super) struct Text<'a>(pub(super) &'a [u8]);
-
-impl fmt::Display for Text<'_> {
+impl fmt::Display for RareFlags<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (bytes, end) = shown(self.0);
-        write!(f, "\"{}\"{end}", bytes.escape_ascii())
+        write_list(f, " [", self.0.iter().filter(|(set, _)| *set).map(|(_, name)| *name)).map(drop)
     }
 }
 
-/// Bytes as a number in hexadecimal, `0x` in front.
-pub(super) struct Hex<'a>(pub(super) &'a [u8]);
-
-impl fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (bytes, end) = shown(self.0);
-        f.write_str("0x")?;
-        bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
-        f.write_str(end)
+/// Writes names behind `open`, and whether there were any.
+fn write_list<'a>(
+    f: &mut fmt::Formatter<'_>,
+    open: &str,
+    names: impl Iterator<Item = &'a str>,
+) -> Result<bool, fmt::Error> {
+    let mut separator = open;
+    for name in names {
+        write!(f, "{separator}{name}")?;
+        separator = ",";
     }
-}
-
-/// The bytes to show, and what stands for the others.
-fn shown(bytes: &[u8]) -> (&[u8], &'static str) {
-    match bytes.get(..MAX_SHOWN) {
-        Some(head) if bytes.len() > MAX_SHOWN => (head, "..."),
-        _ => (bytes, ""),
+    let any = separator == ",";
+    if any {
+        f.write_char(']')?;
     }
+    Ok(any)
 }

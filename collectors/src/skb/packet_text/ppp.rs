@@ -5,7 +5,7 @@
 use std::fmt;
 
 use super::inner::{Inner, write_inner};
-use super::notation::Text;
+use super::notation::Quoted;
 use super::{Payload, mpls};
 
 /// Protocols with their codes; see [`name`] for the others.
@@ -71,7 +71,7 @@ fn write_control(out: &mut dyn fmt::Write, protocol: u16, message: Payload<'_>) 
                 return out.write_str(" [|ppp]");
             };
             let name = message.limit(message.u16(2).unwrap_or_default().into()).skip(5 + usize::from(size));
-            write!(out, " name {}", Text(name.bytes))
+            write!(out, " name {}", Quoted(name.bytes))
         }
         _ => Ok(()),
     }
@@ -81,7 +81,7 @@ fn write_counted(out: &mut dyn fmt::Write, label: &str, text: Payload<'_>) -> fm
     let Some([size]) = text.array(0) else {
         return out.write_str(" [|ppp]");
     };
-    write!(out, " {label} {}", Text(text.skip(1).limit(size.into()).bytes))
+    write!(out, " {label} {}", Quoted(text.skip(1).limit(size.into()).bytes))
 }
 
 /// Names of the IANA's list of PPP protocols.

@@ -6,7 +6,7 @@ use std::fmt;
 
 use super::Payload;
 use super::inner::{Inner, write_inner};
-use super::notation::{Hex, Text};
+use super::notation::{Hex, Quoted};
 
 const HEADER_LEN: usize = 6;
 const TAG_HEADER_LEN: usize = 4;
@@ -105,7 +105,7 @@ fn write_tag(out: &mut dyn fmt::Write, kind: u16, value: &[u8]) -> fmt::Result {
     };
     match value {
         [] => write!(out, " [{name}]"),
-        _ if is_text => write!(out, " [{name} {}]", Text(value)),
-        _ => write!(out, " [{name} {}]", Hex(value)),
+        _ if is_text => write!(out, " [{name} {}]", Quoted(value)),
+        _ => write!(out, " [{name} 0x{}]", Hex(value)),
     }
 }

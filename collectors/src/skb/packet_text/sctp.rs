@@ -5,7 +5,7 @@
 use std::fmt;
 
 use super::Payload;
-use super::display::{Flags, Hex};
+use super::notation::{Hex, RareFlags};
 
 /// Ports, verification tag, checksum.
 const HEADER_LEN: usize = 12;
@@ -83,7 +83,7 @@ fn write_data(out: &mut dyn fmt::Write, flags: u8, chunk: Payload<'_>) -> Option
     let (tsn, stream, sequence, protocol) = (chunk.u32(0)?, chunk.u16(4)?, chunk.u16(6)?, chunk.u32(8)?);
     let flags = data_flags(flags);
     let length = chunk.skip(12).len;
-    Some(write!(out, "{} tsn {tsn} sid {stream} sseq {sequence} ppid {protocol} length {length}", Flags(&flags)))
+    Some(write!(out, "{} tsn {tsn} sid {stream} sseq {sequence} ppid {protocol} length {length}", RareFlags(&flags)))
 }
 
 /// User data whose messages may be interleaved (RFC 8260, 2.1). What the last number is depends on the first flag.
@@ -92,7 +92,7 @@ fn write_interleaved_data(out: &mut dyn fmt::Write, flags: u8, chunk: Payload<'_
     let name = if flags & 2 != 0 { "ppid" } else { "fsn" };
     let flags = data_flags(flags);
     let length = chunk.skip(16).len;
-    Some(write!(out, "{} tsn {tsn} sid {stream} mid {message} {name} {last} length {length}", Flags(&flags)))
+    Some(write!(out, "{} tsn {tsn} sid {stream} mid {message} {name} {last} length {length}", RareFlags(&flags)))
 }
 
 /// Beginning and end of a user message, as tcpdump has them; unordered; acknowledge at once.

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::notation::{Flags, Text};
+use super::notation::{Flags, Quoted};
 use super::{Mac, Payload};
 
 /// The bits between them are the port's role: see [`role`].
@@ -121,7 +121,7 @@ fn write_multiple(out: &mut dyn fmt::Write, bpdu: Payload<'_>) -> fmt::Result {
     };
     let end = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
     let name = name.get(..end).unwrap_or_default();
-    write!(out, " region {} revision {revision} remaining-hops {hops}", Text(name))
+    write!(out, " region {} revision {revision} remaining-hops {hops}", Quoted(name))
 }
 
 fn role(flags: u8) -> &'static str {

@@ -7,8 +7,8 @@ use std::fmt;
 use etherparse::{TcpOptionElement, TcpOptionReadError, TcpOptionsIterator};
 
 use super::Payload;
-use super::display::Hex;
 use super::mptcp::write_mptcp;
+use super::notation::Hex;
 
 /// Writes options with commas between them.
 pub(super) fn write_options(out: &mut dyn fmt::Write, options: Payload<'_>) -> fmt::Result {
