@@ -29,7 +29,7 @@ SCENARIOS = [
     # One event a second: nearly all hits are left out. With one probe each of them is the first of its packet.
     {"name": "left out",
      "arguments": ["-c", "skb,skb-tracking,dev,ns", "-p", "kprobe:ip_rcv", "--max-events-per-second", "1"],
-     "budget": 2000},
+     "budget": 1500},
     {"name": "left out, ten probes",
      "arguments": ["-c", "skb,skb-tracking,dev,ns", *(word for probe in TEN_PROBES for word in ("-p", probe)),
                    "--max-events-per-second", "1"],
