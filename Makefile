@@ -41,6 +41,7 @@ fuzz: setup ## feed random bytes to what reads files and packets, FUZZ_SECONDS e
 
 lint:
 	cargo fmt --all --check
+	cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets --release -- -D warnings
 
 # The functional tests need root and a kernel of their own: they run in the virtual machines only.

@@ -34,7 +34,7 @@ pub(crate) struct SortArgs {
     /// sorted in temporary files. The program itself is not counted (about 10M), nor is the event at hand (at most 16M)
     #[arg(long, value_name = "SIZE", default_value = "512M", value_parser = parse_memory)]
     memory: usize,
-    /// Where temporary files are, instead of in `$TMPDIR` or /tmp. They have no names, are gone when `sort` ends, and take up to
+    /// Where temporary files are, instead of in `$TMPDIR` or /tmp. They have no names, are gone when `sort` ends, and take about
     /// twice the size of the input
     #[arg(long, value_name = "DIRECTORY")]
     temp_dir: Option<PathBuf>,

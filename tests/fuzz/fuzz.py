@@ -35,7 +35,7 @@ FLAGS = [
 def build():
     environment = dict(os.environ, CARGO_ENCODED_RUSTFLAGS="\x1f".join(FLAGS))
     # With `--target`, build scripts are compiled without the flags.
-    command = ["cargo", "build", "--release", "--locked", "--target", TRIPLE, "--target-dir", BUILT]
+    command = ["cargo", "build", "--release", "--target", TRIPLE, "--target-dir", BUILT]
     subprocess.run(command, cwd=HERE, env=environment, check=True)
 
 

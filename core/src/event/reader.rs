@@ -175,7 +175,7 @@ impl<R: Read> EventReader<R> {
 
     /// Looks what kind of file it is.
     fn begin_file(&mut self) -> Result<(), ReadError> {
-        if self.begun {
+        if self.begun || self.window.offset() > 0 {
             return Ok(());
         }
         while self.window.rest().len() < foreign::LOOKED_AT && self.window.fill().map_err(ReadError::Io)? {}
@@ -186,7 +186,6 @@ impl<R: Read> EventReader<R> {
         // A file that is only beginning to be written is looked at again.
         self.begun = start.len() >= foreign::LOOKED_AT;
         if start.starts_with(BYTE_ORDER_MARK) {
-            self.begun = true;
             self.window.consume(BYTE_ORDER_MARK.len());
         }
         Ok(())
@@ -211,7 +210,6 @@ impl<R: Read> EventReader<R> {
     fn step(&mut self, state: State) {
         self.window.consume(1);
         self.state = state;
-        self.begun = true;
     }
 
     fn place(&self) -> FilePlace {

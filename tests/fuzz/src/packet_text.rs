@@ -27,7 +27,8 @@ fuzz_target!(|input: &[u8]| {
     );
     let event = EventLine::parse(&event).expect("it was made as events are");
     for link_layer in [false, true] {
-        let options = PrintOptions { format: Format::SingleLine, text: TextOptions { link_layer }, ..PrintOptions::default() };
+        let options =
+            PrintOptions { format: Format::SingleLine, text: TextOptions { link_layer }, ..PrintOptions::default() };
         let sections = SectionTable::registered().expect("sections have different names");
         let mut text = String::new();
         EventPrinter::new(options, sections).event(&event, &mut text).expect("no wall clock is needed");
