@@ -10,5 +10,7 @@ fn main() {
     let includes: Vec<PathBuf> =
         env::split_paths(&env::var_os("DEP_TRACER_EBPF_INCLUDE").expect("tracer-ebpf says where its headers are"))
             .collect();
-    tracer_ebpf_build::compile(&Path::new(env!("CARGO_MANIFEST_DIR")).join("ebpf/refused.bpf.c"), &includes);
+    for hook in ["refused_dev.bpf.c", "refused_ns.bpf.c"] {
+        tracer_ebpf_build::compile(&Path::new(env!("CARGO_MANIFEST_DIR")).join("ebpf").join(hook), &includes);
+    }
 }

@@ -14,12 +14,14 @@
 
 mod counters;
 mod events;
+mod kernel;
 mod process;
 mod topology;
 mod tracer;
 
 pub use counters::{HitCounter, Snmp};
 pub use events::{Event, Events, Identity, Series};
+pub use kernel::{kprobes, tracing, until_detached};
 pub use process::{Ended, Process};
 pub use topology::{Namespace, Topology, run};
 pub use tracer::{Collect, Recorded, Recording, Tracer, python};

@@ -41,7 +41,7 @@ impl Decode for Decoder {
         }
         let (namespace, _) = wire::ns_event::read(kind, bytes)?;
         let cookie = (namespace.cookie != 0).then_some(namespace.cookie);
-        let name = self.names.get(namespace.inum).map(Cow::Borrowed);
+        let name = self.names.get((namespace.cookie, namespace.inum)).map(Cow::Borrowed);
         event.section(&NsSection { cookie, inum: namespace.inum, name })?;
         Ok(())
     }

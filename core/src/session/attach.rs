@@ -14,7 +14,7 @@ use crate::kernel::Kernel;
 use crate::kernel::features::{Features, attach_multi, attach_tracepoint, load_program};
 use crate::probe::{AttachError, Origin, Probe, ProbeType, explain};
 
-use super::kprobe::{ATTACH_THREADS, DETACH_THREADS, KprobeSource, allow_open_files, in_threads};
+use super::kprobe::{KprobeSource, allow_open_files, close_all};
 use super::load::{Loaded, c_name, tracepoint_program};
 
 /// How a probe was attached.
@@ -72,7 +72,7 @@ impl Attachments {
 
 impl Drop for Attachments {
     fn drop(&mut self) {
-        in_threads(DETACH_THREADS, std::mem::take(&mut self.fds), drop);
+        close_all(self.fds.drain(..).map(|(_, fd)| fd).collect());
     }
 }
 
@@ -208,31 +208,27 @@ impl<'a> Attacher<'a> {
         }
     }
 
-    /// Attaches functions one by one, in several threads.
+    /// Attaches functions one by one.
     fn singles(&mut self, probe_type: ProbeType, indices: Vec<usize>) -> Result<(), Error> {
         let parts: &[(&str, bool)] = match probe_type {
             ProbeType::Kretprobe => &[("kretprobe_entry", false), ("kretprobe_single", true)],
             _ => &[("kprobe_single", false)],
         };
-        let programs = parts
-            .iter()
-            .map(|&(name, is_return)| Ok((self.program(name)?, is_return)))
-            .collect::<Result<Vec<_>, Error>>()?;
-        let programs: Vec<_> = programs.iter().map(|(program, is_return)| (program.as_fd(), *is_return)).collect();
+        let programs = parts.iter().map(|&(name, is_return)| Ok((self.program(name)?, is_return)));
+        let programs = programs.collect::<Result<Vec<_>, Error>>()?;
         let source = KprobeSource::find(self.kernel)?;
         allow_open_files(indices.len() * parts.len())?;
-        let (probes, has_cookies) = (self.probes, self.features.cookies);
-        let attached = in_threads(ATTACH_THREADS, indices, |index| {
-            let function = c_name(&probes[index].target);
-            let cookie = has_cookies.then_some(index as u64);
-            let attach = |&(program, is_return)| source.attach(program, &function, is_return, cookie);
-            (index, programs.iter().map(attach).collect::<io::Result<Vec<OwnedFd>>>())
-        });
-        for (index, outcome) in attached {
-            self.outcomes[index] = Some(match outcome {
-                Ok(fds) => {
-                    let probe = self.probes[index].to_string();
-                    self.attachments.fds.extend(fds.into_iter().map(|fd| (probe.clone(), fd)));
+        for index in indices {
+            let probe = &self.probes[index];
+            let function = c_name(&probe.target);
+            let cookie = self.features.cookies.then_some(index as u64);
+            let attach = |(program, is_return): &(ProgramMut<'_>, bool)| {
+                Ok((probe.to_string(), source.attach(program.as_fd(), &function, *is_return, cookie)?))
+            };
+            let attached = programs.iter().map(attach).collect::<io::Result<Vec<_>>>();
+            self.outcomes[index] = Some(match attached {
+                Ok(attached) => {
+                    self.attachments.fds.extend(attached);
                     Ok(Means::Kprobe)
                 }
                 Err(error) => Err(self.explain(index, Some(&error))),

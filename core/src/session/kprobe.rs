@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Kprobes one by one, for kernels that can't attach to many functions at once: each is a perf event of its own.
 //!
-//! libbpf would do the same, but for one after the other, and its links can't be given to threads. At an attachment the
-//! kernel searches and rewrites its code under locks, which several threads overlap; at the end of one it waits several times for all
-//! CPUs, mostly without a lock: threads wait together.
+//! The kernel attaches under locks, going through its code each time: several threads only hinder each other. For each that is
+//! detached it waits several times until all CPUs have passed some point, mostly without a lock: threads wait together.
 
 use std::ffi::CStr;
 use std::fs;
@@ -14,11 +13,6 @@ use std::sync::{Mutex, PoisonError};
 use crate::error::{Error, ErrorKind};
 use crate::kernel::Kernel;
 use crate::kernel::features::owned;
-
-/// More than so many get in each other's way.
-pub(super) const ATTACH_THREADS: usize = 4;
-/// The kernel does the last third of the work under a lock, so more threads only wait for it.
-pub(super) const DETACH_THREADS: usize = 8;
 
 /// `_IO('$', 0)` and `_IOW('$', 8, int)` of `linux/perf_event.h`.
 const PERF_EVENT_IOC_ENABLE: libc::c_ulong = 0x2400;
@@ -110,17 +104,18 @@ impl KprobeSource {
     }
 }
 
-/// Lets several threads do the same with each item; the results come in no order.
-pub(super) fn in_threads<T: Send, R: Send>(threads: usize, items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
-    let threads = threads.min(items.len());
-    let items = Mutex::new(items.into_iter());
-    let next = || items.lock().unwrap_or_else(PoisonError::into_inner).next();
+/// Closes attachments, in several threads.
+pub(super) fn close_all(attachments: Vec<OwnedFd>) {
+    /// The kernel does about half of it under a lock, so more threads than these only wait for each other.
+    const THREADS: usize = 8;
+    let threads = THREADS.min(attachments.len());
+    let attachments = Mutex::new(attachments);
+    let next = || attachments.lock().unwrap_or_else(PoisonError::into_inner).pop();
     std::thread::scope(|scope| {
-        let work = || std::iter::from_fn(&next).map(&work).collect::<Vec<R>>();
-        let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        let results = running.into_iter().map(|thread| thread.join());
-        results.flat_map(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
-    })
+        for _ in 0..threads {
+            scope.spawn(|| std::iter::from_fn(next).for_each(drop));
+        }
+    });
 }
 
 /// Sees to it that so many more files can be open: every attachment is one.
@@ -151,16 +146,8 @@ pub(super) fn allow_open_files(more: usize) -> Result<(), Error> {
 mod tests {
     use std::fs;
 
-    use super::{KprobeSource, in_threads};
+    use super::KprobeSource;
     use crate::kernel::Kernel;
-
-    #[test]
-    fn every_item_is_worked_on_once() {
-        let mut results = in_threads(4, (0..1000).collect(), |item| item * 2);
-        results.sort_unstable();
-        assert_eq!(results, (0..1000).map(|item| item * 2).collect::<Vec<_>>());
-        assert_eq!(in_threads(4, Vec::<u8>::new(), |item| item), []);
-    }
 
     #[test]
     fn numbers_of_the_source_are_read_and_their_absence_is_explained() {

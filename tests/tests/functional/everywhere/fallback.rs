@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What still works when something is missing.
 //!
-//! Cost: one topology and one session a test, 4 s; three tests.
+//! Cost: one topology and one session a test, 4 s; four tests.
 
 use std::io;
 
@@ -14,8 +14,11 @@ use tracer_tests::{Topology, Tracer};
 
 use crate::verifier::{matches, options};
 
-/// Takes the place of the hook of `dev`; the verifier refuses it.
-const REFUSED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/refused.bpf.o"));
+/// Collectors, each with what takes the place of its hook; the verifier refuses it.
+const REFUSED: [(&str, &[u8]); 2] = [
+    ("dev", include_bytes!(concat!(env!("OUT_DIR"), "/refused_dev.bpf.o"))),
+    ("ns", include_bytes!(concat!(env!("OUT_DIR"), "/refused_ns.bpf.o"))),
+];
 
 /// Starts a program in a mount namespace of its own, so that the other tests keep tracefs.
 const WITHOUT_TRACEFS: [&str; 7] = [
@@ -71,40 +74,62 @@ impl Sink for Memory {
 
 #[test]
 fn goes_on_without_the_hook_that_the_verifier_refuses() -> Result<()> {
+    goes_on_without(&REFUSED[..1])
+}
+
+#[test]
+fn goes_on_without_two_hooks_that_the_verifier_refuses() -> Result<()> {
+    goes_on_without(&REFUSED)
+}
+
+fn goes_on_without(refused: &[(&str, &'static [u8])]) -> Result<()> {
     let topology = Topology::ipv4_only()?;
     let mut collectors = collector::all()?;
-    let dev = collectors.iter_mut().find(|collector| collector.name == "dev").context("no collector `dev`")?;
-    *dev = Box::leak(Box::new(Collector {
-        name: dev.name,
-        about: dev.about,
-        sections: dev.sections,
-        hook: Hook { number: dev.hook.number, object: REFUSED },
-        subjects: dev.subjects,
-        arguments: dev.arguments,
-        start: dev.start,
-    }));
+    for &(name, object) in refused {
+        let own = collectors.iter_mut().find(|collector| collector.name == name).context("no such collector")?;
+        *own = Box::leak(Box::new(Collector {
+            name: own.name,
+            about: own.about,
+            sections: own.sections,
+            hook: Hook { number: own.hook.number, object },
+            arguments: own.arguments,
+            start: own.start,
+        }));
+    }
     let arguments = matches(&collectors, &[])?;
     let kernel = Kernel::new("/");
     let mut options = options(&collectors, &arguments, &["k:ip_rcv"])?;
     options.collectors.iter_mut().for_each(|(_, named)| *named = false);
     let mut session = Session::open(&kernel, options)?;
 
+    let is_refused = |name: &str| refused.iter().any(|(refused, _)| *refused == name);
     let running: Vec<&str> = session.collectors().map(|collector| collector.name).collect();
-    assert!(!running.contains(&"dev") && running.len() + 1 == collectors.len(), "{running:?}");
-    let warning = session.warnings().iter().find(|warning| warning.contains("`dev`"));
-    let warning = warning.with_context(|| format!("nothing is said about `dev`: {:?}", session.warnings()))?;
-    // The verifier's words.
-    assert!(warning.contains("invalid mem access"), "{warning}");
+    let others: Vec<&str> =
+        collectors.iter().map(|collector| collector.name).filter(|name| !is_refused(name)).collect();
+    assert_eq!(running, others);
+    for (name, _) in refused {
+        let warning = session.warnings().iter().find(|warning| warning.contains(&format!("`{name}`")));
+        let warning = warning.with_context(|| format!("nothing is said about `{name}`: {:?}", session.warnings()))?;
+        // The verifier's words.
+        assert!(warning.contains("invalid mem access"), "{warning}");
+    }
 
     let mut memory = Memory::default();
     let mut sent = Ok(());
     session.run(&mut memory, None, &|| (), |_| sent = topology.red.ping("10.0.0.2", 10))?;
     sent?;
     assert_eq!(memory.0.len(), 20, "{:?}", memory.0);
+    let sections = [
+        ("packet", "skb"),
+        ("skb-tracking", "skb-tracking"),
+        ("dev", "dev"),
+        ("netns", "ns"),
+        ("common", "-"),
+        ("kernel", "-"),
+    ];
     for event in &memory.0 {
-        assert!(event.get("dev").is_none(), "{event}");
-        for section in ["common", "kernel", "packet", "netns", "skb-tracking"] {
-            assert!(event.get(section).is_some(), "{section}: {event}");
+        for (section, collector) in sections {
+            assert_eq!(event.get(section).is_some(), !is_refused(collector), "{section}: {event}");
         }
     }
     Ok(())
