@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! On 5.10: it starts, shows packets, and says what it can't do there.
 //!
-//! Cost: one topology and one session a test, 3 s; five tests.
+//! Cost: one topology and one session a test, 3 s, and for hundreds of functions half a minute; seven tests.
 
 use anyhow::Result;
 use serde_json::Value;
-use tracer_tests::{Topology, Tracer, until};
+use tracer_tests::{Topology, Tracer, kprobes, until, until_detached};
+
+use crate::full::all_probes;
 
 #[test]
 fn the_default_probes_show_a_ping_on_both_sides() -> Result<()> {
@@ -131,4 +133,50 @@ fn only_the_privilege_to_read_the_counters_is_kept() -> Result<()> {
     let recorded = recording.stop(libc::SIGINT)?;
     assert_eq!(recorded.summary()?, (100, 0), "{}", recorded.ended.stderr);
     Ok(())
+}
+
+#[test]
+fn the_profile_generic_shows_pings_and_sorts_them() -> Result<()> {
+    let topology = Topology::ipv4_only()?;
+    let recorded = Tracer::collect([""; 0]).profile("generic").during(|_| topology.red.ping("10.0.0.2", 50))?;
+    let events = recorded.events()?;
+    assert_eq!(recorded.summary()?.1, 0, "{}", recorded.ended.stderr);
+    for symbol in ["ip_output", "net:net_dev_start_xmit", "net:netif_rx", "ip_rcv", "ip_local_deliver", "icmp_rcv"] {
+        assert_eq!(events.at(symbol).count(), 100, "{symbol}: {}", recorded.ended.stderr);
+    }
+    let pings = events.series().into_values().filter(|series| series[0].flow().is_some()).count();
+    assert_eq!(pings, 100);
+    let text = Tracer::output(["sort".as_ref(), recorded.path().as_os_str()])?;
+    assert_eq!(text.lines().filter(|line| line.contains("icmp_rcv")).count(), 100);
+    Ok(())
+}
+
+#[test]
+fn hundreds_of_functions_and_another_program_beside_them() -> Result<()> {
+    let topology = Topology::ipv4_only()?;
+    let beside = Tracer::collect(["-p", "ip_rcv", "-p", "tp:net:netif_rx"]).start()?;
+    let recording = Tracer::collect(["-p", "k:ip_*", "-p", "k:icmp_*", "-p", "k:arp_*"]).start()?;
+    topology.red.ping("10.0.0.2", 100)?;
+    recording.process.signal(libc::SIGINT)?;
+    recording.process.stderr_line("a summary", |line| line.contains(" events, "))?;
+    until("what was attached beside it is all that is left", || Ok(kprobes()? <= 1))?;
+    let recorded = recording.wait()?;
+    assert_eq!(recorded.ended.code(), 0, "{}", recorded.ended.stderr);
+    let counts = recorded.events()?;
+    for symbol in ["ip_rcv", "ip_local_deliver", "icmp_rcv", "ip_output"] {
+        assert_eq!(counts.at(symbol).count(), 200, "{symbol}: {}", recorded.ended.stderr);
+    }
+    let recorded = beside.stop(libc::SIGINT)?;
+    assert_eq!(recorded.summary()?, (400, 0), "{}", recorded.ended.stderr);
+    until_detached()
+}
+
+#[test]
+fn ctrl_c_while_attaching_ends_it_at_once() -> Result<()> {
+    all_probes::ctrl_c_while_attaching()
+}
+
+#[test]
+fn a_signal_ends_it_while_it_detaches() -> Result<()> {
+    all_probes::signal_while_detaching()
 }

@@ -77,14 +77,24 @@ fn survives_a_flood_and_counts_what_it_loses() -> Result<()> {
 
 #[test]
 fn ctrl_c_while_attaching_ends_it_at_once() -> Result<()> {
+    ctrl_c_while_attaching()
+}
+
+#[test]
+fn a_signal_ends_it_while_it_detaches() -> Result<()> {
+    signal_while_detaching()
+}
+
+pub(crate) fn ctrl_c_while_attaching() -> Result<()> {
     let process = Process::start(&mut Tracer::command(["--profile", "all-skb", "collect"])?)?;
     let files = format!("/proc/{}/fd", process.id());
     until("the first program is attached", || {
-        let attached = |name: &fs::DirEntry| {
-            fs::read_link(name.path()).is_ok_and(|target| target.to_string_lossy().starts_with("anon_inode:bpf_link"))
-                || fs::read_link(name.path()).is_ok_and(|target| target.to_string_lossy() == "anon_inode:bpf-link")
-        };
-        Ok(fs::read_dir(&files)?.flatten().any(|file| attached(&file)))
+        let mut targets = fs::read_dir(&files)?.flatten().filter_map(|file| fs::read_link(file.path()).ok());
+        // Tracking's programs, which are attached before all others: links, or raw tracepoints as older kernels call them.
+        Ok(targets.any(|target| {
+            let target = target.to_string_lossy();
+            ["bpf-link", "bpf_link", "bpf-tracing-prog", "bpf-tracing-link"].iter().any(|kind| target.contains(kind))
+        }))
     })?;
     process.signal(libc::SIGINT)?;
     let ended = process.wait()?;
@@ -95,8 +105,7 @@ fn ctrl_c_while_attaching_ends_it_at_once() -> Result<()> {
     until_detached()
 }
 
-#[test]
-fn a_signal_ends_it_while_it_detaches() -> Result<()> {
+pub(crate) fn signal_while_detaching() -> Result<()> {
     let topology = Topology::ipv4_only()?;
     let recording = Tracer::collect(["-p", "k:ip_*", "-p", "k:tcp_*"]).start()?;
     topology.red.ping("10.0.0.2", 10)?;
