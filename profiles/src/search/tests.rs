@@ -91,7 +91,7 @@ fn shows_all_names_when_none_is_similar() {
         let error = folders.load(name).unwrap_err();
         assert_eq!(
             error.hint(),
-            Some("there are `generic`, `ifdump`, `web`; a file is named with a `/` or `.yaml`"),
+            Some("there are `all-skb`, `generic`, `ifdump`, `web`; a file is named with a `/` or `.yaml`"),
             "{name:?}"
         );
     }
@@ -112,6 +112,7 @@ fn lists_all_with_their_origin_by_name_and_importance() {
     assert_eq!(
         shown,
         [
+            ("all-skb", &Origin::BuiltIn { name: "all-skb" }, true),
             ("broken", &Origin::File(broken), false),
             ("generic", &Origin::File(own), true),
             ("generic", &Origin::File(team), true),
