@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Ending at once, although probes are attached.
 //!
-//! The kernel detaches what a process leaves behind before the process is gone, and detaching single kprobes takes seconds, even minutes.
+//! The kernel detaches what a process leaves behind before the process is gone; with many single kprobes that takes minutes.
 //! A child that holds the same attachments outlives us and bears that wait.
 
 use std::os::fd::RawFd;
@@ -13,8 +13,8 @@ pub(super) fn leave(code: i32) -> ! {
     // SAFETY: no other thread runs in the child, which calls nothing but the system.
     if own >= 0 && unsafe { libc::fork() } == 0 {
         let mut ended = libc::pollfd { fd: own, events: libc::POLLIN, revents: 0 };
-        // SAFETY: the path ends with a zero byte, and `ended` is one entry, as said. When a call fails, the child ends too soon, and
-        // we wait for the kernel.
+        // SAFETY: the path ends with a zero byte, and `ended` is one entry, as said. When a call fails, the child ends too
+        // soon, and we wait for the kernel.
         unsafe {
             // The terminal's next Ctrl-C is not for the child, and whoever reads our output is not to wait for it.
             libc::setsid();

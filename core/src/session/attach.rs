@@ -217,7 +217,7 @@ impl<'a> Attacher<'a> {
         let programs = parts.iter().map(|&(name, is_return)| Ok((self.program(name)?, is_return)));
         let programs = programs.collect::<Result<Vec<_>, Error>>()?;
         let source = KprobeSource::find(self.kernel)?;
-        allow_open_files(indices.len() * parts.len())?;
+        allow_open_files(self.attachments.fds.len() + indices.len() * parts.len())?;
         for index in indices {
             let probe = &self.probes[index];
             let function = c_name(&probe.target);

@@ -43,9 +43,8 @@ impl KprobeSource {
         Ok(Self { event_type: number("type", "")?, return_bit: number("format/retprobe", "config:")? })
     }
 
-    /// Attaches a program to the entry or to the return of a function, by its address where that is known: 5.10 takes several times
-    /// as long to find a name. Without a cookie, it is done in the way of kernels that have
-    /// none.
+    /// Attaches a program to the entry or to the return of a function, by its address where that is known: 5.10 takes several
+    /// times as long to find a name. Without a cookie, it is done in the way of kernels that have none.
     ///
     /// # Errors
     /// What the kernel says.
@@ -116,21 +115,24 @@ pub(super) fn close_all(attachments: Vec<OwnedFd>) {
     let threads = THREADS.min(attachments.len());
     let attachments = Mutex::new(attachments);
     let next = || attachments.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    let close = || std::iter::from_fn(next).for_each(drop);
     std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| std::iter::from_fn(next).for_each(drop));
+        for _ in 1..threads {
+            // Without more threads it only takes longer.
+            let _ = std::thread::Builder::new().spawn_scoped(scope, close);
         }
+        close();
     });
 }
 
-/// Sees to it that so many more files can be open: every attachment is one.
+/// Sees to it that so many files can be open for attachments: each is one.
 ///
 /// # Errors
 /// When the limit can't be raised so far.
-pub(super) fn allow_open_files(more: usize) -> Result<(), Error> {
+pub(super) fn allow_open_files(attachments: usize) -> Result<(), Error> {
     /// What is open besides, with room.
     const OTHERS: u64 = 256;
-    let wanted = more as u64 + OTHERS;
+    let wanted = attachments as u64 + OTHERS;
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is writable.
     unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
@@ -143,7 +145,7 @@ pub(super) fn allow_open_files(more: usize) -> Result<(), Error> {
         return Ok(());
     }
     let error = io::Error::last_os_error();
-    Err(Error::new(ErrorKind::NotPermitted, format!("{more} probes need {wanted} open files: {error}"))
+    Err(Error::new(ErrorKind::NotPermitted, format!("{attachments} attachments need {wanted} open files: {error}"))
         .with_hint(format!("raise the limit: ulimit -n {wanted}")))
 }
 
