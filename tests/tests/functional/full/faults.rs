@@ -238,15 +238,15 @@ fn every_device_of_many_namespaces_has_its_name() -> Result<()> {
     let namespaces = (0..NAMESPACES).map(|n| Namespace::new(format!("many{n}"))).collect::<Result<Vec<_>>>()?;
     let mut expected = BTreeSet::new();
     for namespace in &namespaces {
-        let mut script = "set -e\n".to_owned();
+        let mut batch = String::new();
         for device in 0..DEVICES {
-            script += &format!(
-                "ip link add many{device} type dummy\nip link set many{device} up\n\
-                 ip address add 10.8.{device}.1/24 dev many{device}\n"
+            batch += &format!(
+                "link add many{device} type dummy\nlink set many{device} up\n\
+                 address add 10.8.{device}.1/24 dev many{device}\n"
             );
             expected.insert((namespace.name().to_owned(), format!("many{device}")));
         }
-        namespace.run("sh", ["-c", &script])?;
+        run("sh", ["-c", &format!("ip -n {} -batch - <<END\n{batch}END", namespace.name())])?;
     }
     let recording = Tracer::collect(["-p", "tp:net:net_dev_start_xmit"]).start()?;
     note(format_args!("{NAMESPACES} namespaces of {DEVICES} devices: ready after {:.2?}", recording.ready_after));
