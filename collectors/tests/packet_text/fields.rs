@@ -213,12 +213,12 @@ const CHECKS: &[Check] = &[
     check!("gre.sequence_number", |value| named("seq", value)),
     Check {
         fields: &["esp.spi", "esp.sequence"],
-        form: |v| Some(format!(" spi {:#010x} seq {:#x} ", number(v[0]), number(v[1]))),
+        form: |v| Some(format!("[ (]spi {:#010x} seq {:#x}[ )]", number(v[0]), number(v[1]))),
         whole: true,
     },
     Check {
         fields: &["ah.spi", "ah.sequence"],
-        form: |v| Some(format!(" spi {:#010x} seq {:#x} ", number(v[0]), number(v[1]))),
+        form: |v| Some(format!("[ (]spi {:#010x} seq {:#x}[ )]", number(v[0]), number(v[1]))),
         whole: true,
     },
     // Zero stands for none, while one is asked for.

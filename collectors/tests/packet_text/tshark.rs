@@ -42,6 +42,8 @@ pub(crate) fn dissect(file: &Path, fields: &[&str]) -> Vec<Layers> {
     }
     // Nothing in a packet says whether a control word stands in front of the frame in it; with this label there is one.
     command.args(["-d", "mpls.label==31,pwethcw"]);
+    // It would decompress the payload, which we leave alone.
+    command.args(["--disable-protocol", "ipcomp"]);
     for field in fields {
         command.args(["-e", field]);
     }

@@ -92,6 +92,7 @@ fn goes_on_without(refused: &[(&str, &'static [u8])]) -> Result<()> {
             about: own.about,
             sections: own.sections,
             hook: Hook { number: own.hook.number, object },
+            subjects: own.subjects,
             arguments: own.arguments,
             start: own.start,
         }));
