@@ -8,10 +8,10 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, BufRead as _, BufReader, BufWriter, Read, Write as _};
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -159,7 +159,10 @@ impl<const WORDS: usize> Sorted<WORDS> {
 
 /// A file without a name, which only this process has, and which is gone when the process is, however it ends.
 fn temporary_file(folder: &Path) -> Result<BufWriter<File>, TemporaryFileError> {
-    let file = tempfile::tempfile_in(folder).map_err(TemporaryFileError::new(folder, "created"))?;
+    // Through /proc it could be opened by whom its mode lets, and it holds the bytes of packets.
+    let file = tempfile::tempfile_in(folder)
+        .and_then(|file| file.set_permissions(Permissions::from_mode(0o600)).map(|()| file))
+        .map_err(TemporaryFileError::new(folder, "created"))?;
     Ok(BufWriter::with_capacity(LARGEST_BUFFER / 4, file))
 }
 
@@ -278,10 +281,19 @@ fn read_word(run: &mut BufReader<RunReader>) -> io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use proptest::collection::vec;
     use proptest::prelude::{any, prop_assert_eq, proptest};
 
-    use super::Sorter;
+    use super::{Sorter, temporary_file};
+
+    #[test]
+    fn temporary_files_are_for_their_owner_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = temporary_file(folder.path()).unwrap();
+        assert_eq!(file.get_ref().metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
 
     proptest! {
         #[test]
