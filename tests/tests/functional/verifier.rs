@@ -24,7 +24,7 @@ const PROBES: [&str; 3] = ["k:ip_rcv", "kr:ip_local_deliver", "k:tcp_v4_send_syn
 static TRACEPOINTS: LazyLock<BTreeMap<u8, String>> = LazyLock::new(|| tracepoints().expect("there are tracepoints"));
 
 fn tracepoints() -> Result<BTreeMap<u8, String>> {
-    // Their modules have tracepoints of which the third, fifth and sixth argument is read.
+    // They have tracepoints of which the third argument is read, and others.
     for module in ["bridge", "openvswitch", "cfg80211", "mac80211"] {
         run("modprobe", [module])?;
     }

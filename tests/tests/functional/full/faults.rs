@@ -46,10 +46,11 @@ fn a_module_that_is_traced_stays_or_takes_only_its_own_probes_away() -> Result<(
 
 #[test]
 fn a_module_with_a_traced_tracepoint_stays() -> Result<()> {
-    run("modprobe", ["bridge"])?;
+    run("modprobe", ["openvswitch"])?;
     let topology = Topology::ipv4_only()?;
-    let recording = Tracer::collect(["-p", "tp:bridge:br_fdb_add", "-p", "ip_rcv"]).start()?;
-    let error = run("rmmod", ["bridge"]).err().context("the module was unloaded under a raw tracepoint")?.to_string();
+    let recording = Tracer::collect(["-p", "tp:openvswitch:ovs_do_execute_action", "-p", "ip_rcv"]).start()?;
+    let error =
+        run("rmmod", ["openvswitch"]).err().context("the module was unloaded under a raw tracepoint")?.to_string();
     ensure!(error.contains("in use"), "{error}");
     topology.red.ping("10.0.0.2", 10)?;
     let recorded = recording.stop(libc::SIGINT)?;
