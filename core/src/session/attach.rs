@@ -221,8 +221,9 @@ impl<'a> Attacher<'a> {
         for index in indices {
             let probe = &self.probes[index];
             let function = c_name(&probe.target);
-            // Those that have several were sorted out before.
+            // Those that have several were sorted out before. Hidden addresses read as zero.
             let address = self.kernel.symbols().ok().and_then(|symbols| symbols.functions(&probe.target).next());
+            let address = address.filter(|address| *address != 0);
             let cookie = self.features.cookies.then_some(index as u64);
             let attach = |(program, is_return): &(ProgramMut<'_>, bool)| {
                 Ok((probe.to_string(), source.attach(program.as_fd(), &function, address, *is_return, cookie)?))
