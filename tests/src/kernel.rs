@@ -35,19 +35,28 @@ pub fn tracing() -> Result<Vec<String>> {
     Ok(found)
 }
 
-/// Waits until nothing is attached any more, as long as it becomes less.
+/// Waits until no more than so many kprobes exist, as long as they become fewer: older kernels take minutes for all of them.
 ///
 /// # Errors
-/// When something stays.
-pub fn until_detached() -> Result<()> {
+/// When more stay.
+pub fn until_kprobes(wanted: usize) -> Result<()> {
     let mut left = kprobes()?;
-    while left > 0 {
+    while left > wanted {
         let before = left;
         until("another kprobe is gone", || {
             left = kprobes()?;
             Ok(left < before)
         })?;
     }
+    Ok(())
+}
+
+/// Waits until nothing is attached any more, as long as it becomes less.
+///
+/// # Errors
+/// When something stays.
+pub fn until_detached() -> Result<()> {
+    until_kprobes(0)?;
     // The kernel frees programs a moment after the last link to them.
     until("nothing is attached", || Ok(tracing()?.is_empty()))
 }

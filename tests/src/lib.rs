@@ -21,7 +21,7 @@ mod tracer;
 
 pub use counters::{HitCounter, Snmp};
 pub use events::{Event, Events, Identity, Series};
-pub use kernel::{kprobes, tracing, until_detached};
+pub use kernel::{kprobes, tracing, until_detached, until_kprobes};
 pub use process::{Ended, Process};
 pub use topology::{Namespace, Topology, run};
 pub use tracer::{Collect, Recorded, Recording, Tracer, python};
@@ -41,7 +41,8 @@ pub fn until(what: &str, mut is_true: impl FnMut() -> Result<bool>) -> Result<()
     let start = Instant::now();
     while !is_true()? {
         ensure!(start.elapsed() < PATIENCE, "waited in vain: {what}");
-        std::thread::yield_now();
+        // Looking all the time would take the machine from what is waited for.
+        std::thread::park_timeout(Duration::from_millis(2));
     }
     Ok(())
 }

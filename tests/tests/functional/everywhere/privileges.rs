@@ -6,7 +6,7 @@
 use std::fs;
 
 use anyhow::{Context as _, Result};
-use tracer_tests::{Topology, Tracer, run, until};
+use tracer_tests::{Topology, Tracer, until, until_detached};
 
 /// A line of a `status` file of /proc.
 fn value(status: &str, name: &str) -> Result<String> {
@@ -24,7 +24,6 @@ const SETS: [&str; 5] = ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"];
 
 #[test]
 fn no_thread_keeps_a_privilege_and_collecting_goes_on() -> Result<()> {
-    let before = run("bpftool", ["-j", "prog", "show"])?;
     let recording = Tracer::collect(["-p", "tp:net:netif_rx/stack", "-p", "ip_rcv", "-p", "kr:icmp_rcv"]).start()?;
     // Said right behind `ready`.
     until("all threads have given up their privileges", || {
@@ -50,8 +49,7 @@ fn no_thread_keeps_a_privilege_and_collecting_goes_on() -> Result<()> {
         let stack = event.get("/kernel/stack_trace").to_string();
         assert!(stack.contains("netif_rx"), "{stack}");
     }
-    assert_eq!(run("bpftool", ["-j", "prog", "show"])?, before, "nothing stays attached");
-    Ok(())
+    until_detached()
 }
 
 #[test]

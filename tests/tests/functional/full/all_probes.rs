@@ -6,7 +6,7 @@
 use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
-use tracer_tests::{HitCounter, Process, Topology, Tracer, kprobes, note, until, until_detached};
+use tracer_tests::{HitCounter, Process, Topology, Tracer, kprobes, note, until, until_detached, until_kprobes};
 
 /// In KiB: the largest memory that a process has had.
 fn most_memory(process: &Process) -> Result<u64> {
@@ -35,7 +35,8 @@ fn survives_a_flood_and_counts_what_it_loses() -> Result<()> {
     if recording.ready.contains("by kprobe)") {
         // What was recorded is safe already.
         recording.process.stderr_line("why it takes a while", |line| line.starts_with("detaching "))?;
-        until("what was attached beside it is all that is left", || Ok(kprobes()? <= 1))?;
+        // All but what was attached beside it.
+        until_kprobes(1)?;
     }
     let recorded = recording.wait()?;
     assert_eq!(recorded.ended.code(), 0, "{}", recorded.ended.stderr);
