@@ -56,60 +56,27 @@
 //!   is shorter than its IP header says `[N bytes missing]`.
 //! - A number without a name is printed as a number: `proto 253`, `type 99 code 1`.
 //!
+//! Protocols are in folders by where they stand: `link`, `ip`, `transport`, `tunnel`, `service`. `inner` leads into tunnels;
+//! `notation` has the forms that many share.
+//!
 //! Invariants: the text is ASCII without control characters whatever the bytes are: text out of packets is escaped. Lists
 //! are cut at a number of entries that their module says, and texts at a length. Nothing is allocated. One function writes
 //! one protocol; a protocol that is carried by another is called from there with its own [`Payload`]. What carries whole
 //! packets hands them to [`inner::write_inner`], which bounds the depth. A new ethertype is an arm in
-//! `link::write_network`, a new protocol one in `transport::write_upper_layer`, a new tunnel over UDP one in
-//! `tunnel::over_udp`.
+//! `link::ethernet::write_network`, a new protocol over IP one in `ip::upper_layer::write_upper_layer`, a new port of UDP
+//! one in `transport::udp`.
 
 use std::fmt;
 
-mod arp;
-mod dccp;
-mod dhcp;
-mod dhcpv6;
-mod dns;
-mod eapol;
-mod erspan;
-mod ether_type;
-mod geneve;
-mod gre;
-mod group_records;
-mod gtp;
-mod icmpv4;
-mod icmpv6;
-mod igmp;
 mod inner;
-mod ipsec;
-mod ipv4;
-mod ipv4_options;
-mod ipv6;
-mod ipv6_extensions;
-mod l2tp;
+mod ip;
 mod link;
-mod llc;
-mod lldp;
-mod macsec;
-mod mpls;
-mod mptcp;
-mod ndp;
 mod notation;
-mod ppp;
-mod pppoe;
-mod ptp;
-mod sctp;
-mod slow;
-mod stp;
-mod tcp;
-mod tcp_options;
+mod service;
 #[cfg(test)]
 mod tests;
 mod transport;
 mod tunnel;
-mod vrrp;
-mod vxlan;
-mod wireguard;
 
 /// What to show of a packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -136,7 +103,7 @@ pub(crate) fn write_packet(
     // A length that does not fit can only be more than was captured: `usize::MAX` says just that.
     let wire_len = usize::try_from(wire_len).unwrap_or(usize::MAX);
     let frame = Payload { bytes: data, len: wire_len.max(data.len()), depth: 0, link_layer: options.link_layer };
-    link::write_frame(out, frame)
+    link::ethernet::write_frame(out, frame)
 }
 
 /// A part of the packet that starts at some header: the bytes that were captured of it, and its length on the wire.

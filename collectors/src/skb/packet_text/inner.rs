@@ -6,7 +6,9 @@ use std::fmt;
 
 use etherparse::EtherType;
 
-use super::{Payload, ipv4, ipv6, link, ppp};
+use super::Payload;
+use super::ip::{ipv4, ipv6};
+use super::link::{ethernet, ppp};
 
 /// Encapsulations that are followed. Overlays in use have three or four (an overlay's frame in IPsec in PPPoE); a hostile
 /// packet could hold hundreds, and make an endless line and an endless stack.
@@ -31,8 +33,8 @@ pub(super) fn write_inner(out: &mut dyn fmt::Write, inner: Inner, packet: Payloa
     };
     out.write_str(": ")?;
     match inner {
-        Inner::Frame => link::write_frame(out, packet),
-        Inner::EtherType(ether_type) => link::write_network(out, ether_type, packet, true),
+        Inner::Frame => ethernet::write_frame(out, packet),
+        Inner::EtherType(ether_type) => ethernet::write_network(out, ether_type, packet, true),
         Inner::Ip => match packet.array(0) {
             Some([first]) if first >> 4 == 4 => ipv4::write_ipv4(out, packet),
             Some([first]) if first >> 4 == 6 => ipv6::write_ipv6(out, packet),
