@@ -254,7 +254,7 @@ record tunnel-geneve wire 4 'udp port 6081' ping_once 10.0.34.2
 both ip link del overlay
 both ip link add overlay type geneve external
 address overlay 35
-red ip route add 10.0.35.9/32 encap ip id 201 dst 10.0.0.2 geneve_opts 0:1:11223344,102:80:0102030405060708 \
+red ip route add 10.0.35.9/32 encap ip id 201 dst 10.0.0.2 geneve_opts 0:1:11223344,102:128:0102030405060708 \
     via 10.0.35.2 dev overlay
 red ip neigh add 10.0.35.2 lladdr 02:00:00:00:35:02 dev overlay
 record tunnel-geneve-options wire 1 'udp port 6081' ping_once 10.0.35.9
