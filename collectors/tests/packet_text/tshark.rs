@@ -3,8 +3,8 @@
 //! What tshark finds in packets.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::Command;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 /// The values of each field of a packet, outermost first.
 pub(crate) type Layers = BTreeMap<String, Vec<String>>;
@@ -21,12 +21,19 @@ struct Source {
     layers: Layers,
 }
 
-/// The values of these fields in each packet of the file.
+/// The values of these fields in each packet of the files, one after the other: to start tshark takes longer than all packets.
 ///
 /// Each packet is looked at on its own: nothing is put together or numbered relative to others.
-pub(crate) fn dissect(file: &Path, fields: &[&str]) -> Vec<Layers> {
+pub(crate) fn dissect(files: &[PathBuf], fields: &[&str]) -> Vec<Layers> {
+    // Files of different link types fit together in this format only.
+    let mut merge = Command::new("mergecap")
+        .args(["-a", "-F", "pcapng", "-w", "-"])
+        .args(files)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("mergecap, which comes with tshark");
     let mut command = Command::new("tshark");
-    command.args(["-n", "-T", "json", "-r"]).arg(file);
+    command.args(["-n", "-T", "json", "-r", "-"]).stdin(merge.stdout.take().unwrap());
     for preference in [
         "ip.defragment:FALSE",
         "ipv6.defragment:FALSE",
@@ -48,8 +55,8 @@ pub(crate) fn dissect(file: &Path, fields: &[&str]) -> Vec<Layers> {
         command.args(["-e", field]);
     }
     let output = command.output().expect("tshark, which tests/vm/setup.sh installs");
-    let messages = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "tshark of {}: {messages}", file.display());
+    assert!(merge.wait().unwrap().success(), "mergecap failed");
+    assert!(output.status.success(), "tshark: {}", String::from_utf8_lossy(&output.stderr));
     let packets: Vec<Dissected> = serde_json::from_slice(&output.stdout).unwrap();
     packets.into_iter().map(|packet| packet.source.layers).collect()
 }
