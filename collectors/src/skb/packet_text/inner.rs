@@ -7,6 +7,7 @@ use std::fmt;
 use etherparse::EtherType;
 
 use super::Payload;
+use super::ip::upper_layer::Extent;
 use super::ip::{ipv4, ipv6};
 use super::link::{ethernet, ppp};
 
@@ -36,8 +37,8 @@ pub(super) fn write_inner(out: &mut dyn fmt::Write, inner: Inner, packet: Payloa
         Inner::Frame => ethernet::write_frame(out, packet),
         Inner::EtherType(ether_type) => ethernet::write_network(out, ether_type, packet, true),
         Inner::Ip => match packet.array(0) {
-            Some([first]) if first >> 4 == 4 => ipv4::write_ipv4(out, packet),
-            Some([first]) if first >> 4 == 6 => ipv6::write_ipv6(out, packet),
+            Some([first]) if first >> 4 == 4 => ipv4::write_ipv4(out, packet, Extent::Whole),
+            Some([first]) if first >> 4 == 6 => ipv6::write_ipv6(out, packet, Extent::Whole),
             _ => write!(out, "length {}", packet.len),
         },
         Inner::Ppp => ppp::write_ppp(out, packet),

@@ -70,7 +70,8 @@ fn write_list<'a>(
 ) -> Result<bool, fmt::Error> {
     let mut separator = open;
     for name in names {
-        write!(f, "{separator}{name}")?;
+        f.write_str(separator)?;
+        f.write_str(name)?;
         separator = ",";
     }
     let any = separator == ",";

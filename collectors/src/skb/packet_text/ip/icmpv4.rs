@@ -7,7 +7,8 @@ use std::net::Ipv4Addr;
 
 use etherparse::icmpv4;
 
-use super::ipv4::write_quoted_ipv4;
+use super::ipv4::write_ipv4;
+use super::upper_layer::Extent;
 use crate::skb::packet_text::Payload;
 
 /// Bytes before the packet that an error quotes.
@@ -28,7 +29,7 @@ pub(super) fn write_icmpv4(out: &mut dyn fmt::Write, message: Payload<'_>) -> fm
         return Ok(());
     }
     out.write_str(" [")?;
-    write_quoted_ipv4(out, packet)?;
+    write_ipv4(out, packet, Extent::Start)?;
     out.write_char(']')
 }
 

@@ -8,9 +8,9 @@ use std::net::Ipv6Addr;
 use etherparse::icmpv6;
 
 use super::group_records::{decode_time, write_records, write_sources};
-use super::ipv6::write_quoted_ipv6;
+use super::ipv6::write_ipv6;
 use super::ndp;
-use super::upper_layer::IpVersion;
+use super::upper_layer::{Extent, IpVersion};
 use crate::skb::packet_text::Payload;
 use crate::skb::packet_text::notation::RareFlags;
 
@@ -42,7 +42,7 @@ pub(super) fn write_icmpv6(out: &mut dyn fmt::Write, message: Payload<'_>) -> fm
         return Ok(());
     }
     out.write_str(" [")?;
-    write_quoted_ipv6(out, packet)?;
+    write_ipv6(out, packet, Extent::Start)?;
     out.write_char(']')
 }
 

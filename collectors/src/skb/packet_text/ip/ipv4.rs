@@ -8,21 +8,16 @@ use etherparse::err::ipv4::{HeaderError, HeaderSliceError};
 use etherparse::{Ipv4Header, Ipv4HeaderSlice};
 
 use super::ipv4_options::write_options;
-use super::upper_layer::{Extent, IpVersion, UpperLayer, write_carried, write_ecn, write_endpoints, write_protocol};
+use super::upper_layer::{Extent, IpVersion, UpperLayer, ecn, write_carried, write_endpoints, write_protocol};
 use crate::skb::packet_text::Payload;
 use crate::skb::packet_text::notation::RareFlags;
 
-/// Writes an IPv4 packet and all that it carries.
-pub(in crate::skb::packet_text) fn write_ipv4(out: &mut dyn fmt::Write, packet: Payload<'_>) -> fmt::Result {
-    write_packet(out, packet, Extent::Whole)
-}
-
-/// Writes the start of an IPv4 packet, as an ICMP error quotes it.
-pub(super) fn write_quoted_ipv4(out: &mut dyn fmt::Write, packet: Payload<'_>) -> fmt::Result {
-    write_packet(out, packet, Extent::Start)
-}
-
-fn write_packet(out: &mut dyn fmt::Write, packet: Payload<'_>, extent: Extent) -> fmt::Result {
+/// Writes an IPv4 packet and all that it carries, or as much as an ICMP error quotes.
+pub(in crate::skb::packet_text) fn write_ipv4(
+    out: &mut dyn fmt::Write,
+    packet: Payload<'_>,
+    extent: Extent,
+) -> fmt::Result {
     let header = match Ipv4HeaderSlice::from_slice(packet.bytes) {
         Ok(header) => header,
         Err(HeaderSliceError::Len(error)) => {
@@ -59,13 +54,18 @@ fn write_packet(out: &mut dyn fmt::Write, packet: Payload<'_>, extent: Extent) -
 
     write_endpoints(out, header.source_addr(), header.destination_addr(), &upper)?;
     let tos = header.slice().get(1).copied().unwrap_or_default();
-    write!(out, " ttl {} tos {tos:#x}", header.ttl())?;
-    write_ecn(out, tos)?;
-    write!(out, " id {} off {}", header.identification(), header.fragments_offset().byte_offset())?;
     // The three bits before the offset, by tcpdump's signs. The highest is reserved and should be zero.
     let reserved = header.slice().get(6).is_some_and(|byte| byte & 0x80 != 0);
     let flags = [(header.more_fragments(), "+"), (header.dont_fragment(), "DF"), (reserved, "rsvd")];
-    write!(out, "{} len {total_len}", RareFlags(&flags))?;
+    write!(
+        out,
+        " ttl {} tos {tos:#x}{} id {} off {}{} len {total_len}",
+        header.ttl(),
+        ecn(tos),
+        header.identification(),
+        header.fragments_offset().byte_offset(),
+        RareFlags(&flags)
+    )?;
     match fault {
         Fault::None | Fault::Missing(0) => {}
         Fault::Missing(_) if extent == Extent::Start => {}

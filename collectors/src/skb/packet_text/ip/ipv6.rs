@@ -8,24 +8,19 @@ use etherparse::err::ipv6::{HeaderError, HeaderSliceError};
 use etherparse::{IpAuthHeaderSlice, IpNumber, Ipv6FragmentHeaderSlice, Ipv6HeaderSlice, Ipv6RawExtHeaderSlice};
 
 use super::ipv6_extensions::{write_options, write_routing};
-use super::upper_layer::{Extent, IpVersion, UpperLayer, write_carried, write_ecn, write_endpoints, write_protocol};
+use super::upper_layer::{Extent, IpVersion, UpperLayer, ecn, write_carried, write_endpoints, write_protocol};
 use crate::skb::packet_text::Payload;
 
 /// More extension headers than any sender needs: RFC 8200 section 4.1 recommends an order with seven. A hostile packet
 /// could hold thousands and make an endless line.
 const MAX_EXTENSION_HEADERS: u8 = 16;
 
-/// Writes an IPv6 packet and all that it carries.
-pub(in crate::skb::packet_text) fn write_ipv6(out: &mut dyn fmt::Write, packet: Payload<'_>) -> fmt::Result {
-    write_packet(out, packet, Extent::Whole)
-}
-
-/// Writes the start of an IPv6 packet, as an ICMPv6 error quotes it.
-pub(super) fn write_quoted_ipv6(out: &mut dyn fmt::Write, packet: Payload<'_>) -> fmt::Result {
-    write_packet(out, packet, Extent::Start)
-}
-
-fn write_packet(out: &mut dyn fmt::Write, packet: Payload<'_>, extent: Extent) -> fmt::Result {
+/// Writes an IPv6 packet and all that it carries, or as much as an ICMPv6 error quotes.
+pub(in crate::skb::packet_text) fn write_ipv6(
+    out: &mut dyn fmt::Write,
+    packet: Payload<'_>,
+    extent: Extent,
+) -> fmt::Result {
     let header = match Ipv6HeaderSlice::from_slice(packet.bytes) {
         Ok(header) => header,
         Err(HeaderSliceError::Len(_)) => return out.write_str("[|ip6]"),
@@ -56,9 +51,8 @@ fn write_packet(out: &mut dyn fmt::Write, packet: Payload<'_>, extent: Extent) -
     };
 
     write_endpoints(out, header.source_addr(), header.destination_addr(), &upper)?;
-    write!(out, " hlim {} tclass {:#x}", header.hop_limit(), header.traffic_class())?;
-    write_ecn(out, header.traffic_class())?;
-    write!(out, " flowlabel {:#x} len {payload_len}", header.flow_label().value())?;
+    let (class, flow) = (header.traffic_class(), header.flow_label().value());
+    write!(out, " hlim {} tclass {class:#x}{} flowlabel {flow:#x} len {payload_len}", header.hop_limit(), ecn(class))?;
     if missing > 0 && extent == Extent::Whole {
         write!(out, " [{missing} bytes missing]")?;
     }

@@ -49,14 +49,14 @@ pub(in crate::skb::packet_text) struct UpperLayer<'a> {
     pub(in crate::skb::packet_text) more_fragments: bool,
 }
 
-/// Writes what the two lowest bits of a traffic class say (RFC 3168, 5), as tcpdump does; nothing when they are zero.
-pub(super) fn write_ecn(out: &mut dyn fmt::Write, traffic_class: u8) -> fmt::Result {
-    out.write_str(match traffic_class & 3 {
+/// What the two lowest bits of a traffic class say (RFC 3168, 5), as tcpdump has it; nothing when they are zero.
+pub(super) fn ecn(traffic_class: u8) -> &'static str {
+    match traffic_class & 3 {
         0 => "",
         1 => ",ECT(1)",
         2 => ",ECT(0)",
         _ => ",CE",
-    })
+    }
 }
 
 /// Writes ` proto ICMP (1)`, or ` proto 253` for a number without a name.
@@ -88,25 +88,24 @@ pub(super) fn write_endpoints(
 
 /// How much of an IP packet there should be.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Extent {
+pub(in crate::skb::packet_text) enum Extent {
     Whole,
     /// As ICMP errors quote packets.
     Start,
 }
 
-/// Writes the layer above IP, or what matters of it where it is quoted.
+/// Writes the layer above IP with what separates it, or what matters of it where it is quoted; nothing for a fragment
+/// that is not the first.
 pub(super) fn write_carried(out: &mut dyn fmt::Write, upper: &UpperLayer<'_>, extent: Extent) -> fmt::Result {
     match extent {
+        _ if !upper.first_fragment => Ok(()),
         Extent::Whole => write_upper_layer(out, upper),
         Extent::Start => write_quoted_upper_layer(out, upper),
     }
 }
 
-/// Writes the layer above IP, with what separates it; nothing for a fragment that is not the first.
+/// Writes the layer above IP, with what separates it. The packet is no fragment, or the first one.
 pub(in crate::skb::packet_text) fn write_upper_layer(out: &mut dyn fmt::Write, upper: &UpperLayer<'_>) -> fmt::Result {
-    if !upper.first_fragment {
-        return Ok(());
-    }
     if let Some(inner) = tunnelled(upper.protocol) {
         return write_inner(out, inner, upper.payload);
     }
@@ -144,9 +143,6 @@ fn tunnelled(protocol: IpNumber) -> Option<Inner> {
 
 /// Writes what tells one packet of a flow from another, with a space in front: often only the first 8 bytes are quoted.
 fn write_quoted_upper_layer(out: &mut dyn fmt::Write, upper: &UpperLayer<'_>) -> fmt::Result {
-    if !upper.first_fragment {
-        return Ok(());
-    }
     match (upper.protocol, upper.version) {
         (IpNumber::TCP, _) => upper.payload.u32(4).map_or(Ok(()), |sequence| write!(out, " seq {sequence}")),
         (IpNumber::ICMP, IpVersion::V4) => icmpv4::write_quoted_icmpv4(out, upper.payload),
@@ -168,44 +164,19 @@ fn ports(upper: &UpperLayer<'_>) -> Option<(u16, u16)> {
     }
 }
 
-/// Names from the IANA's list of protocol numbers.
+/// The IANA's names of protocols, but for those that tcpdump calls otherwise.
 fn protocol_name(protocol: IpNumber) -> Option<&'static str> {
     Some(match protocol.0 {
-        0 => "HOPOPT",
-        1 => "ICMP",
-        2 => "IGMP",
         4 => "IPIP",
-        6 => "TCP",
-        8 => "EGP",
-        9 => "IGP",
-        17 => "UDP",
-        33 => "DCCP",
-        41 => "IPv6",
-        43 => "IPv6-Route",
-        44 => "IPv6-Frag",
-        46 => "RSVP",
-        47 => "GRE",
-        50 => "ESP",
-        51 => "AH",
         55 => "Mobile",
         58 => "ICMPv6",
         59 => "no next header",
-        60 => "IPv6-Opts",
-        88 => "EIGRP",
         89 => "OSPF",
         94 => "IPIP-encap",
         97 => "EtherIP",
-        103 => "PIM",
         108 => "IPComp",
-        112 => "VRRP",
-        115 => "L2TP",
-        132 => "SCTP",
         135 => "Mobility",
         136 => "UDP-Lite",
-        137 => "MPLS-in-IP",
-        139 => "HIP",
-        140 => "Shim6",
-        143 => "Ethernet",
-        _ => return None,
+        _ => return protocol.keyword_str(),
     })
 }

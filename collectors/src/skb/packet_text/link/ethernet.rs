@@ -8,6 +8,7 @@ use etherparse::{EtherType, Ethernet2HeaderSlice, SingleVlanHeaderSlice};
 
 use super::ether_type::Named;
 use super::{arp, eapol, ether_type, llc, lldp, macsec, mpls, pppoe, ptp, slow};
+use crate::skb::packet_text::ip::upper_layer::Extent;
 use crate::skb::packet_text::ip::{ipv4, ipv6};
 use crate::skb::packet_text::{Mac, Payload};
 
@@ -63,8 +64,8 @@ pub(in crate::skb::packet_text) fn write_network(
     named: bool,
 ) -> fmt::Result {
     match ether_type {
-        EtherType::IPV4 => ipv4::write_ipv4(out, payload),
-        EtherType::IPV6 => ipv6::write_ipv6(out, payload),
+        EtherType::IPV4 => ipv4::write_ipv4(out, payload, Extent::Whole),
+        EtherType::IPV6 => ipv6::write_ipv6(out, payload, Extent::Whole),
         EtherType::ARP => {
             if !named {
                 out.write_str("ARP ")?;
