@@ -10,6 +10,31 @@ const MAX_TEXT: usize = 64;
 /// Longer data than this is cut.
 const MAX_HEX: usize = 32;
 
+/// An IPv4 address. The standard library formats each byte as a number of its own, which took a third of the time of a line.
+pub(super) struct Ipv4(pub(super) [u8; 4]);
+
+impl fmt::Display for Ipv4 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = *b"255.255.255.255";
+        let mut len = 0;
+        let mut push = |sign| {
+            text[len] = sign;
+            len += 1;
+        };
+        for (index, byte) in self.0.into_iter().enumerate() {
+            if index > 0 {
+                push(b'.');
+            }
+            for (power, unless_leading) in [(100, byte >= 100), (10, byte >= 10), (1, true)] {
+                if unless_leading {
+                    push(b'0' + byte / power % 10);
+                }
+            }
+        }
+        f.write_str(str::from_utf8(&text[..len]).unwrap_or_default())
+    }
+}
+
 /// Text out of a packet: in quotes, and what is not printable ASCII escaped.
 pub(super) struct Quoted<'a>(pub(super) &'a [u8]);
 

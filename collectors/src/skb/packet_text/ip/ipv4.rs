@@ -10,7 +10,7 @@ use etherparse::{Ipv4Header, Ipv4HeaderSlice};
 use super::ipv4_options::write_options;
 use super::upper_layer::{Extent, IpVersion, UpperLayer, ecn, write_carried, write_endpoints, write_protocol};
 use crate::skb::packet_text::Payload;
-use crate::skb::packet_text::notation::RareFlags;
+use crate::skb::packet_text::notation::{Ipv4, RareFlags};
 
 /// Writes an IPv4 packet and all that it carries, or as much as an ICMP error quotes.
 pub(in crate::skb::packet_text) fn write_ipv4(
@@ -52,7 +52,7 @@ pub(in crate::skb::packet_text) fn write_ipv4(
         more_fragments: header.more_fragments(),
     };
 
-    write_endpoints(out, header.source_addr(), header.destination_addr(), &upper)?;
+    write_endpoints(out, Ipv4(header.source()), Ipv4(header.destination()), &upper)?;
     let tos = header.slice().get(1).copied().unwrap_or_default();
     // The three bits before the offset, by tcpdump's signs. The highest is reserved and should be zero.
     let reserved = header.slice().get(6).is_some_and(|byte| byte & 0x80 != 0);
