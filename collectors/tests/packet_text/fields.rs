@@ -18,7 +18,8 @@ struct Check {
 
 /// What came out of a comparison.
 pub(crate) struct Outcome {
-    pub(crate) compared: usize,
+    /// The first field of each check that found something to compare, as often as it did.
+    pub(crate) compared: Vec<&'static str>,
     /// What was looked for in vain.
     pub(crate) missing: Vec<String>,
 }
@@ -31,13 +32,18 @@ pub(crate) fn names() -> Vec<&'static str> {
     names
 }
 
+/// The first field of each check.
+pub(crate) fn checks() -> impl Iterator<Item = &'static str> {
+    CHECKS.iter().map(|check| check.fields[0])
+}
+
 /// The types of messages that may quote a packet.
 const QUOTES: &str = "icmp.type";
 const QUOTES6: &str = "icmpv6.type";
 
 /// Looks for all fields. Values of one check must stand in the text in the order in which they are in the packet.
 pub(crate) fn compare(layers: &Layers, text: &str) -> Outcome {
-    let mut outcome = Outcome { compared: 0, missing: Vec::new() };
+    let mut outcome = Outcome { compared: Vec::new(), missing: Vec::new() };
     let quotes = values(layers, QUOTES).iter().any(|kind| matches!(kind.as_str(), "3" | "4" | "5" | "11" | "12"))
         || values(layers, QUOTES6).iter().any(|kind| matches!(kind.as_str(), "1" | "2" | "3" | "4" | "137"));
     for check in CHECKS {
@@ -49,7 +55,7 @@ pub(crate) fn compare(layers: &Layers, text: &str) -> Outcome {
             let Some(form) = (check.form)(&row) else {
                 continue;
             };
-            outcome.compared += 1;
+            outcome.compared.push(check.fields[0]);
             match Regex::new(&form).unwrap().find(rest) {
                 // Expressions may look at what follows the field, where the next one begins.
                 Some(found) => rest = &rest[found.start() + 1..],
@@ -190,13 +196,57 @@ fn time_of_day(name: &str, value: &str) -> Option<String> {
     Some(format!(" {name} {:02}:{:02}:{:02}\\.{milliseconds:03}", seconds / 3600, seconds / 60 % 60, seconds % 60))
 }
 
+/// ` name "text"`, with what is no plain text escaped.
+fn quoted(name: &str, value: &str) -> Option<String> {
+    Some(format!(" {name} \"{}\"", regex::escape(&value.as_bytes().escape_ascii().to_string())))
+}
+
+/// ` name 1.50s`.
+fn seconds(name: &str, value: &str) -> Option<String> {
+    Some(format!(" {name} {:.2}s ", value.parse::<f64>().unwrap()))
+}
+
+/// ` name [A,B]` for the bits that are set, or ` name [none]`.
+fn set_names(name: &str, bits: u64, names: &[(u64, &str)]) -> Option<String> {
+    let set: Vec<_> = names.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, name)| *name).collect();
+    Some(format!(r" {name} \[{}\]", if set.is_empty() { "none".into() } else { set.join(",") }))
+}
+
+/// One side of a link.
+fn lacp(whose: &str, v: &[&str]) -> Option<String> {
+    let names =
+        ["Activity", "Timeout", "Aggregation", "Synchronization", "Collecting", "Distributing", "Default", "Expired"];
+    let names: Vec<_> = names.iter().enumerate().map(|(bit, name)| (1 << bit, *name)).collect();
+    let state = set_names("state", number(v[3]), &names)?;
+    Some(format!(" {whose} {} key {} port {}{state} ", v[0], v[1], v[2]))
+}
+
+/// The ethertype's name is ours; its number must be the packet's.
+fn ether_type(value: &str) -> Option<String> {
+    Some(format!(r" proto (?:[^()]* \({value}\)|{value} \(unknown\))"))
+}
+
 /// A check of one field by an expression.
 macro_rules! check {
     ($field:literal, $form:expr) => {
-        Check { fields: &[$field], form: |values| $form(values[0]), whole: false }
+        Check {
+            fields: &[$field],
+            form: |values| {
+                let form: fn(&str) -> Option<String> = $form;
+                form(values[0])
+            },
+            whole: false,
+        }
     };
     (whole $field:literal, $form:expr) => {
-        Check { fields: &[$field], form: |values| $form(values[0]), whole: true }
+        Check {
+            fields: &[$field],
+            form: |values| {
+                let form: fn(&str) -> Option<String> = $form;
+                form(values[0])
+            },
+            whole: true,
+        }
     };
 }
 
@@ -205,12 +255,145 @@ const CHECKS: &[Check] = &[
     check!("eth.dst", word),
     check!("vlan.id", |value| named("vlan", value)),
     check!("vlan.priority", |value| named("p", value)),
-    check!("mpls.label", |value| named("label", value)),
-    check!("mpls.ttl", |value| named("ttl", value)),
+    check!("vlan.dei", |value| (value == "1").then(|| " DEI ".into())),
+    check!("llc.dsap", |value| Some(format!(r" dsap (?:\S+ \({value}\)|{value}) "))),
+    check!("llc.ssap", |value| Some(format!(r" ssap (?:\S+ \({value}\)|{value}) "))),
+    check!("llc.control", |value| Some(format!(" ctrl 0x0*{:x} ", number(value)))),
+    check!("llc.oui", |value| Some(format!(r" oui [A-Za-z ]*\(?{:#08x}\)? ", number(value)))),
+    check!("llc.cisco_pid", |value| Some(format!(r" pid \S* ?\(?{value}\)? "))),
+    check!("lldp.chassis.id.mac", |value| named_text("chassis-id", value)),
+    check!("lldp.port.id", |value| quoted("port-id", value)),
+    check!("lldp.time_to_live", |value| named("ttl", value)),
+    check!("lldp.port.desc", |value| quoted("port-description", value)),
+    check!("lldp.tlv.system.name", |value| quoted("system-name", value)),
+    check!("stp.flags", |value| set_names(
+        "flags",
+        number(value),
+        &[
+            (0x01, "Topology change"),
+            (0x02, "Proposal"),
+            (0x10, "Learn"),
+            (0x20, "Forward"),
+            (0x40, "Agreement"),
+            (0x80, "Topology change ACK")
+        ]
+    )),
+    Check {
+        fields: &["stp.root.prio", "stp.root.ext", "stp.root.hw", "stp.root.cost"],
+        form: |v| {
+            let id = number(v[0]) | number(v[1]);
+            Some(format!(r" root-id {id:04x}\.{} root-pathcost {} ", v[2], v[3]))
+        },
+        whole: false,
+    },
+    Check {
+        fields: &["stp.bridge.prio", "stp.bridge.ext", "stp.bridge.hw", "stp.port"],
+        form: |v| {
+            let id = number(v[0]) | number(v[1]);
+            Some(format!(r" bridge-id {id:04x}\.{}\.{:04x} ", v[2], number(v[3])))
+        },
+        whole: false,
+    },
+    check!("stp.msg_age", |value| seconds("message-age", value)),
+    check!("stp.max_age", |value| seconds("max-age", value)),
+    check!("stp.hello", |value| seconds("hello-time", value)),
+    check!("stp.forward", |value| seconds("forwarding-delay", value)),
+    check!("mstp.config_name", |value| quoted("region", value)),
+    check!("mstp.config_revision_level", |value| named("revision", value)),
+    Check {
+        fields: &["lacp.actor.sysid", "lacp.actor.key", "lacp.actor.port", "lacp.actor.state"],
+        form: |v| lacp("actor", v),
+        whole: false,
+    },
+    Check {
+        fields: &["lacp.partner.sysid", "lacp.partner.key", "lacp.partner.port", "lacp.partner.state"],
+        form: |v| lacp("partner", v),
+        whole: false,
+    },
+    Check {
+        fields: &["eapol.type", "eapol.version", "eapol.len"],
+        form: |v| Some(format!(r" EAP[A-Za-z ]* \({}\) v{} .*length {}$", v[0], v[1], v[2])),
+        whole: false,
+    },
+    Check { fields: &["eap.code", "eap.id"], form: |v| Some(format!(r" \({}\) id {} ", v[0], v[1])), whole: false },
+    check!("eap.type", |value| Some(format!(r" type \S+ \({value}\) "))),
+    check!("ptp.v2.messagetype", |value| {
+        let name = match number(value) {
+            0 => "sync",
+            2 => "peer delay req",
+            8 => "follow up",
+            11 => "announce",
+            other => panic!("PTP message {other}"),
+        };
+        Some(format!("PTPv2 {name} domain "))
+    }),
+    check!("ptp.v2.domainnumber", |value| named("domain", value)),
+    check!("ptp.v2.clockidentity", |value| named_text("clock", value)),
+    check!("ptp.v2.sourceportid", |value| named("port", value)),
+    check!("ptp.v2.sequenceid", |value| named("seq", value)),
+    check!("macsec.AN", |value| named("an", value)),
+    check!("macsec.PN", |value| named("pn", value)),
+    check!("macsec.TCI", |value| set_names(
+        "flags",
+        number(value),
+        &[(0x02, "E"), (0x01, "C"), (0x10, "S"), (0x04, "B"), (0x08, "I")]
+    )),
+    check!("macsec.SL", |value| if value == "0" { None } else { named("sl", value) }),
+    check!("macsec.SCI.system_identifier", |value| hex("sci ", value)),
+    check!("ppp.protocol", |value| Some(format!(r"PPP (?:\S+ \()?{:#06x}", number(value)))),
+    Check {
+        fields: &["ppp.code", "ppp.identifier"],
+        form: |v| Some(format!(r" \({:#04x}\) id {} ", number(v[0]), number(v[1]))),
+        whole: false,
+    },
+    Check {
+        fields: &["mpls.label", "mpls.exp", "mpls.bottom", "mpls.ttl"],
+        form: |v| {
+            let bottom = if v[2] == "1" { r" \[S\]" } else { "" };
+            Some(format!(r"\(label {}(?: \([^)]*\))? tc {}{bottom} ttl {}\)", v[0], v[1], v[3]))
+        },
+        whole: false,
+    },
     check!("vxlan.vni", |value| named("vni", value)),
+    // tshark shows it without the flag, too.
+    Check {
+        fields: &["vxlan.gbp", "vxlan.flags"],
+        form: |v| if number(v[1]) & 0x8000 == 0 { None } else { named("policy", v[0]) },
+        whole: false,
+    },
+    check!("vxlan.next_proto", |value| Some(format!(r" next-protocol \S+ \({value}\)"))),
     check!("geneve.vni", |value| named("vni", value)),
+    check!("geneve.proto_type", ether_type),
+    Check {
+        fields: &["geneve.option.class", "geneve.option.type"],
+        form: |v| {
+            let (class, kind) = (number(v[0]), number(v[1]));
+            let critical = if kind & 0x80 != 0 { r"\(C\)" } else { "" };
+            Some(format!(r"class [A-Za-z ]*\(?{class:#x}\)? type {kind:#x}{critical} len "))
+        },
+        whole: false,
+    },
+    check!("geneve.option.unknown.data", |value| hex("data 0x", value)),
+    check!("gre.proto", ether_type),
     check!("gre.key", |value| named_hex("key", value)),
+    check!("gre.key.call_id", |value| named("call", value)),
     check!("gre.sequence_number", |value| named("seq", value)),
+    check!("gre.ack_number", |value| named("ack", value)),
+    check!("erspan.spanid", |value| named("session", value)),
+    check!("erspan.vlan", |value| named("vlan", value)),
+    check!("erspan.cos", |value| named("cos", value)),
+    check!("erspan.index", |value| named("index", value)),
+    check!("erspan.timestamp", |value| named("timestamp", value)),
+    check!("erspan.hw", |value| named("hwid", value)),
+    check!("erspan.sgt", |value| named("sgt", value)),
+    check!("erspan.direction", |value| named_text("dir", if number(value) == 1 { "egress" } else { "ingress" })),
+    check!("wg.type", |value| {
+        let kind = ["handshake initiation", "handshake response", "cookie reply", "(?:data|keepalive)"];
+        Some(format!("WireGuard {} ", kind[number(value) as usize - 1]))
+    }),
+    check!("wg.sender", |value| named_text("sender", value)),
+    check!("wg.receiver", |value| named_text("receiver", value)),
+    check!("wg.counter", |value| named("counter", value)),
     Check {
         fields: &["esp.spi", "esp.sequence"],
         form: |v| Some(format!("[ (]spi {:#010x} seq {:#x}[ )]", number(v[0]), number(v[1]))),
@@ -226,8 +409,18 @@ const CHECKS: &[Check] = &[
         0 => None,
         session => Some(format!(r"\[ses {session:#x}\]")),
     }),
+    check!("pppoed.tags.service_name", |value: &str| Some(format!(r#"\[Service-Name "{value}"\]"#))),
+    check!("pppoed.tags.ac_name", |value: &str| Some(format!(r#"\[AC-Name "{value}"\]"#))),
+    check!("pppoed.tags.ac_cookie", |value| hex(r"\[AC-Cookie 0x", value)),
+    check!("gtp.message", |value: &str| Some(format!(r" \({}\) teid ", number(value)))),
+    check!("gtp.seq_number", |value| named("seq", value)),
+    check!("gtp.ext_hdr.pdu_ses_con.qos_flow_id", |value| named("qfi", value)),
     check!("gtp.teid", |value: &str| Some(format!(" teid {:#010x}", number(value)))),
     check!("l2tp.tunnel", |value| named("tunnel", value)),
+    check!("l2tp.session", |value| named("session", value)),
+    check!("l2tp.sid", |value| named("session", value)),
+    check!("l2tp.Ns", |value| named("ns", value)),
+    check!("l2tp.Nr", |value| named("nr", value)),
     check!("arp.src.proto_ipv4", word),
     Check {
         fields: &["arp.dst.proto_ipv4", "arp.opcode"],
@@ -276,7 +469,6 @@ const CHECKS: &[Check] = &[
     },
     check!("ip.proto", protocol),
     check!("ip.rec_rt", word),
-    check!("ip.src_rt", word),
     check!("ip.opt.ra", |value: &str| if number(value) == 0 {
         Some(r"[,\[]RA[,\]]".into())
     } else {

@@ -174,6 +174,9 @@ SERVICES = [
     / BOOTP(op=2, chaddr=bytes.fromhex("020000000001"), xid=0xABCD, yiaddr="10.1.0.9", siaddr="10.1.0.254", giaddr="10.1.0.253", flags=0x8000,
             hops=1, secs=3)
     / DHCP(options=[("message-type", "nak"), ("server_id", "10.1.0.254"), ("error_message", b"no\x1b"), "end"]),
+    IP4 / UDP(sport=68, dport=67)
+    / BOOTP(op=1, chaddr=bytes.fromhex("020000000001"), xid=0xABCE, ciaddr="10.1.0.9")
+    / DHCP(options=[("message-type", "release"), ("server_id", "10.1.0.254"), "end"]),
     IP6 / UDP(sport=547, dport=547)
     / DHCP6_RelayForward(hopcount=1, linkaddr="fd01::fe", peeraddr="fe80::1")
     / DHCP6OptRelayMsg(message=DHCP6_Solicit(trid=0xABC) / DHCP6OptClientId(duid=DUID_LL(lladdr="02:00:00:00:00:01"))),
