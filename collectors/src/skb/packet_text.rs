@@ -67,6 +67,7 @@
 //! one in `transport::udp`.
 
 use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 mod inner;
 mod ip;
@@ -143,6 +144,16 @@ impl<'a> Payload<'a> {
     /// The big-endian number at `offset`.
     fn u32(self, offset: usize) -> Option<u32> {
         self.array(offset).map(u32::from_be_bytes)
+    }
+
+    /// The IPv4 address at `offset`.
+    fn ipv4(self, offset: usize) -> Option<Ipv4Addr> {
+        self.array::<4>(offset).map(Ipv4Addr::from)
+    }
+
+    /// The IPv6 address at `offset`.
+    fn ipv6(self, offset: usize) -> Option<Ipv6Addr> {
+        self.array::<16>(offset).map(Ipv6Addr::from)
     }
 }
 

@@ -3,7 +3,6 @@
 //! ICMP for IPv4 (RFC 792).
 
 use std::fmt;
-use std::net::Ipv4Addr;
 
 use etherparse::icmpv4;
 
@@ -70,9 +69,7 @@ fn write_message(out: &mut dyn fmt::Write, message: Payload<'_>, kind: u8, code:
                 Some(Ok(()))
             }
         }
-        icmpv4::TYPE_REDIRECT => {
-            message.array(4).map(|gateway: [u8; 4]| write!(out, " to {}", Ipv4Addr::from(gateway)))
-        }
+        icmpv4::TYPE_REDIRECT => message.ipv4(4).map(|gateway| write!(out, " to {gateway}")),
         icmpv4::TYPE_PARAMETER_PROBLEM => message.array(4).map(|[octet]| write!(out, " - octet {octet}")),
         icmpv4::TYPE_ECHO_REQUEST
         | icmpv4::TYPE_ECHO_REPLY
@@ -81,8 +78,9 @@ fn write_message(out: &mut dyn fmt::Write, message: Payload<'_>, kind: u8, code:
         | icmpv4::TYPE_INFO_REPLY
         | icmpv4::TYPE_ADDRESS => write_identity(out, message),
         icmpv4::TYPE_TIMESTAMP_REPLY => write_identity(out, message).and(write_timestamps(out, message)),
-        icmpv4::TYPE_ADDRESSREPLY => write_identity(out, message)
-            .and(message.u32(8).map(|mask| write!(out, " mask {}", Ipv4Addr::from_bits(mask)))),
+        icmpv4::TYPE_ADDRESSREPLY => {
+            write_identity(out, message).and(message.ipv4(8).map(|mask| write!(out, " mask {mask}")))
+        }
         // RFC 8335: the sequence number has one byte.
         EXTENDED_ECHO_REQUEST | EXTENDED_ECHO_REPLY => {
             message.u16(4).zip(message.array(6)).map(|(id, [sequence])| write!(out, " id {id} seq {sequence}"))
@@ -115,10 +113,10 @@ fn write_routers(out: &mut dyn fmt::Write, message: Payload<'_>) -> Option<fmt::
         write!(out, " lifetime {lifetime}s {count} routers")?;
         for index in 0..usize::from(count).min(MAX_ROUTERS) {
             let at = HEADER_LEN + index * usize::from(words) * 4;
-            let (Some(router), Some(preference)) = (message.array::<4>(at), message.u32(at + 4)) else {
+            let (Some(router), Some(preference)) = (message.ipv4(at), message.u32(at + 4)) else {
                 return out.write_str(" [|icmp]");
             };
-            write!(out, " {{{} {}}}", Ipv4Addr::from(router), preference.cast_signed())?;
+            write!(out, " {{{router} {}}}", preference.cast_signed())?;
         }
         if usize::from(count) > MAX_ROUTERS { out.write_str(" ...") } else { Ok(()) }
     };

@@ -69,7 +69,7 @@ fn write_message(out: &mut dyn fmt::Write, message: Payload<'_>, kind: u8, code:
         }
         icmpv6::TYPE_MULTICAST_LISTENER_QUERY => write_query(out, message),
         icmpv6::TYPE_MULTICAST_LISTENER_REPORT | icmpv6::TYPE_MULTICAST_LISTENER_REDUCTION => {
-            IpVersion::V6.address(message, 8).map(|group| write!(out, " gaddr {group}"))
+            message.ipv6(8).map(|group| write!(out, " gaddr {group}"))
         }
         MULTICAST_LISTENER_REPORT_V2 => Some(write_records(out, message, IpVersion::V6, CUT)),
         icmpv6::TYPE_ROUTER_SOLICITATION => Some(ndp::write_options(out, message.skip(8))),
@@ -87,7 +87,7 @@ fn write_message(out: &mut dyn fmt::Write, message: Payload<'_>, kind: u8, code:
 
 /// A query of multicast listeners; the second version is longer (RFC 3810, 8.1).
 fn write_query(out: &mut dyn fmt::Write, message: Payload<'_>) -> Option<fmt::Result> {
-    let (code, group) = (message.u16(4)?, message.array::<16>(8).map(Ipv6Addr::from)?);
+    let (code, group) = (message.u16(4)?, message.ipv6(8)?);
     let second = message.len >= 28;
     let mut write = || {
         let delay = if second { decode_time(code, 15) } else { code.into() };

@@ -15,7 +15,7 @@ const CUT: &str = "[|igmp]";
 
 /// Writes an IGMP message.
 pub(super) fn write_igmp(out: &mut dyn fmt::Write, message: Payload<'_>) -> fmt::Result {
-    let (Some([kind, time]), Some(group)) = (message.array(0), message.array(4).map(Ipv4Addr::from)) else {
+    let (Some([kind, time]), Some(group)) = (message.array(0), message.ipv4(4)) else {
         return out.write_str(CUT);
     };
     match kind {

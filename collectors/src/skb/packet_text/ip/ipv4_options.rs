@@ -108,8 +108,8 @@ fn write_timestamps(out: &mut dyn fmt::Write, option: Payload<'_>) -> fmt::Resul
             out.write_str(" ^")?;
         }
         write!(out, " {stamp}")?;
-        if let Some(address) = option.array::<4>(at).filter(|_| with_addresses) {
-            write!(out, "@{}", Ipv4Addr::from(address))?;
+        if let Some(address) = option.ipv4(at).filter(|_| with_addresses) {
+            write!(out, "@{address}")?;
         }
         at += width;
     }

@@ -46,7 +46,7 @@ fn write_option(out: &mut dyn fmt::Write, kind: u8, data: Payload<'_>) -> fmt::R
         0x04 => data.array(0).map(|[limit]| write!(out, " (tunnel encap limit {limit})")),
         0xc2 => data.u32(0).map(|len| write!(out, " (jumbo {len})")),
         0x05 => data.u16(0).map(|value| write!(out, " (rtalert {value:#06x})")),
-        0xc9 => data.array::<16>(0).map(|home| write!(out, " (homeaddr {})", Ipv6Addr::from(home))),
+        0xc9 => data.ipv6(0).map(|home| write!(out, " (homeaddr {home})")),
         _ => Some(write!(out, " (opt {kind:#04x} len {})", data.len)),
     };
     complete.unwrap_or_else(|| write!(out, " [bad opt {kind:#04x}]"))

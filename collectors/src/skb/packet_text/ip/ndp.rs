@@ -37,20 +37,20 @@ pub(super) fn write_router_advertisement(out: &mut dyn fmt::Write, message: Payl
 
 /// Writes ` who has TARGET`.
 pub(super) fn write_neighbor_solicitation(out: &mut dyn fmt::Write, message: Payload<'_>) -> Option<fmt::Result> {
-    let target = address(message, 8)?;
+    let target = message.ipv6(8)?;
     Some(write!(out, " who has {target}").and_then(|()| write_options(out, message.skip(24))))
 }
 
 /// Writes ` tgt is TARGET [router,solicited,override]`.
 pub(super) fn write_neighbor_advertisement(out: &mut dyn fmt::Write, message: Payload<'_>) -> Option<fmt::Result> {
-    let ([flags], target) = (message.array(4)?, address(message, 8)?);
+    let ([flags], target) = (message.array(4)?, message.ipv6(8)?);
     let flags = [(0x80, "router"), (0x40, "solicited"), (0x20, "override")].map(|(bit, name)| (flags & bit != 0, name));
     Some(write!(out, " tgt is {target}{}", RareFlags(&flags)).and_then(|()| write_options(out, message.skip(24))))
 }
 
 /// Writes ` DESTINATION to TARGET`.
 pub(super) fn write_redirect(out: &mut dyn fmt::Write, message: Payload<'_>) -> Option<fmt::Result> {
-    let (target, destination) = (address(message, 8)?, address(message, 24)?);
+    let (target, destination) = (message.ipv6(8)?, message.ipv6(24)?);
     Some(write!(out, " {destination} to {target}").and_then(|()| write_options(out, message.skip(40))))
 }
 
@@ -144,7 +144,7 @@ fn write_link_address(out: &mut dyn fmt::Write, whose: &str, option: Payload<'_>
 /// Prefix information (RFC 4861, 4.6.2).
 fn write_prefix(out: &mut dyn fmt::Write, option: Payload<'_>) -> Option<fmt::Result> {
     let ([len, flags], valid, preferred) = (option.array(2)?, option.u32(4)?, option.u32(8)?);
-    let prefix = address(option, 16)?;
+    let prefix = option.ipv6(16)?;
     let flags = [(0x80, "onlink"), (0x40, "auto"), (0x20, "router")].map(|(bit, name)| (flags & bit != 0, name));
     Some(write!(out, "prefix {prefix}/{len}{} valid {valid}s pref {preferred}s", RareFlags(&flags)))
 }
@@ -175,8 +175,4 @@ fn preference(flags: u8) -> &'static str {
         0x18 => "low",
         _ => "reserved",
     }
-}
-
-fn address(message: Payload<'_>, offset: usize) -> Option<Ipv6Addr> {
-    message.array::<16>(offset).map(Ipv6Addr::from)
 }

@@ -33,8 +33,8 @@ impl IpVersion {
     /// The address at `offset`.
     pub(super) fn address(self, payload: Payload<'_>, offset: usize) -> Option<IpAddr> {
         match self {
-            Self::V4 => payload.array::<4>(offset).map(IpAddr::from),
-            Self::V6 => payload.array::<16>(offset).map(IpAddr::from),
+            Self::V4 => payload.ipv4(offset).map(IpAddr::from),
+            Self::V6 => payload.ipv6(offset).map(IpAddr::from),
         }
     }
 }

@@ -33,7 +33,7 @@ fn write_message(out: &mut dyn fmt::Write, message: Payload<'_>, depth: usize) -
     }
     // Between relays.
     if matches!(kind, 12 | 13) {
-        let (Some(link), Some(peer)) = (address(message, 2), address(message, 18)) else {
+        let (Some(link), Some(peer)) = (message.ipv6(2), message.ipv6(18)) else {
             return out.write_str(" [|dhcp6]");
         };
         write!(out, " hops {} link {link} peer {peer}", xid[0])?;
@@ -78,11 +78,11 @@ fn write_option(out: &mut dyn fmt::Write, code: u16, option: Payload<'_>, depth:
             write!(out, " IA_TA iaid {iaid}")?;
             nested(out, option.skip(4), depth)
         }),
-        5 => address(option, 0).zip(option.u32(16)).zip(option.u32(20)).map(|((address, preferred), valid)| {
+        5 => option.ipv6(0).zip(option.u32(16)).zip(option.u32(20)).map(|((address, preferred), valid)| {
             write!(out, " addr {address} pltime {preferred}s vltime {valid}s")?;
             nested(out, option.skip(24), depth)
         }),
-        26 => option.u32(0).zip(option.u32(4)).zip(option.array(8)).zip(address(option, 9)).map(
+        26 => option.u32(0).zip(option.u32(4)).zip(option.array(8)).zip(option.ipv6(9)).map(
             |(((preferred, valid), [len]), prefix)| {
                 write!(out, " prefix {prefix}/{len} pltime {preferred}s vltime {valid}s")?;
                 nested(out, option.skip(25), depth)
@@ -125,10 +125,6 @@ fn nested(out: &mut dyn fmt::Write, options: Payload<'_>, depth: usize) -> fmt::
         Some(depth) => write_options(out, options, depth),
         None => out.write_str(" ..."),
     }
-}
-
-fn address(option: Payload<'_>, offset: usize) -> Option<Ipv6Addr> {
-    option.array::<16>(offset).map(Ipv6Addr::from)
 }
 
 /// The message types of RFC 8415, 7.3, as tcpdump writes them.
