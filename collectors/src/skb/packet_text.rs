@@ -56,15 +56,15 @@
 //!   is shorter than its IP header says `[N bytes missing]`.
 //! - A number without a name is printed as a number: `proto 253`, `type 99 code 1`.
 //!
-//! Protocols are in folders by where they stand: `link`, `ip`, `transport`, `tunnel`, `service`. `inner` leads into tunnels;
-//! `notation` has the forms that many share.
+//! Protocols are in folders by where they stand: `link`, `ip`, `transport`, `tunnel`, `service`. `inner` leads into
+//! tunnels; `notation` has the forms that many share.
 //!
-//! Invariants: the text is ASCII without control characters whatever the bytes are: text out of packets is escaped. Lists
-//! are cut at a number of entries that their module says, and texts at a length. Nothing is allocated. One function writes
-//! one protocol; a protocol that is carried by another is called from there with its own [`Payload`]. What carries whole
-//! packets hands them to [`inner::write_inner`], which bounds the depth. A new ethertype is an arm in
-//! `link::ethernet::write_network`, a new protocol over IP one in `ip::upper_layer::write_upper_layer`, a new port of UDP
-//! one in `transport::udp`.
+//! Invariants: the text is ASCII without control characters whatever the bytes are: text out of packets is escaped.
+//! Lists are cut at a number of entries that their module says, and texts at a length. Nothing is allocated. One
+//! function writes one protocol; a protocol that is carried by another is called from there with its own [`Payload`].
+//! What carries whole packets hands them to [`inner::write_inner`], which bounds the depth. A new ethertype is an arm
+//! in `link::ethernet::write_network`, a new protocol over IP one in `ip::upper_layer::write_upper_layer`, a new port
+//! of UDP one in `transport::udp`.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};

@@ -11,8 +11,8 @@ use super::ip::upper_layer::Extent;
 use super::ip::{ipv4, ipv6};
 use super::link::{ethernet, ppp};
 
-/// Encapsulations that are followed. Overlays in use have three or four (an overlay's frame in IPsec in PPPoE); a hostile
-/// packet could hold hundreds, and make an endless line and an endless stack.
+/// Encapsulations that are followed. Overlays in use have three or four (an overlay's frame in IPsec in PPPoE); a
+/// hostile packet could hold hundreds, and make an endless line and an endless stack.
 const MAX_DEPTH: u8 = 8;
 
 /// What an encapsulation says about the packet in it.

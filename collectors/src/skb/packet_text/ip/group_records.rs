@@ -69,8 +69,8 @@ pub(super) fn write_sources(
     out.write_char('}')
 }
 
-/// A time in the floating-point form of RFC 3376, 4.1.1, and RFC 3810, 5.1.3: from `2^bits` on, a leading one, three bits of
-/// exponent, the rest of mantissa.
+/// A time in the floating-point form of RFC 3376, 4.1.1, and RFC 3810, 5.1.3: from `2^bits` on, a leading one, three
+/// bits of exponent, the rest of mantissa.
 pub(super) fn decode_time(code: u16, bits: u32) -> u32 {
     let mantissa_bits = bits - 3;
     let code = u32::from(code);

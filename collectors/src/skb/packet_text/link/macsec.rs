@@ -40,7 +40,8 @@ pub(super) fn write_macsec(out: &mut dyn fmt::Write, frame: Payload<'_>) -> fmt:
         write!(out, " sci {sci:016x}")?;
     }
     let rest = frame.skip(header.header_len());
-    // What a short frame carries is told, so that padding is not taken for the check value; that of a longer one reaches up to it.
+    // What a short frame carries is told, so that padding is not taken for the check value; that of a longer one
+    // reaches up to it.
     let payload = rest.limit(header.expected_payload_len().unwrap_or(rest.len.saturating_sub(ICV_LEN)));
     match header.next_ether_type() {
         Some(ether_type) => {

@@ -26,8 +26,8 @@ pub(in crate::skb::packet_text) fn is_dns(port: u16) -> bool {
     matches!(port, 53 | 5353 | 5355)
 }
 
-/// Writes the message that a TCP segment begins with: its length is in front of it (RFC 1035, 4.2.2). A segment that holds
-/// no whole message may as well be the middle of one: nothing can be said about it.
+/// Writes the message that a TCP segment begins with: its length is in front of it (RFC 1035, 4.2.2). A segment that
+/// holds no whole message may as well be the middle of one: nothing can be said about it.
 pub(in crate::skb::packet_text) fn write_dns_over_tcp(out: &mut dyn fmt::Write, stream: Payload<'_>) -> fmt::Result {
     let Some(len) = stream.u16(0).map(usize::from) else {
         return Ok(());

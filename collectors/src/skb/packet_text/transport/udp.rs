@@ -41,7 +41,8 @@ pub(in crate::skb::packet_text) fn write_udp(out: &mut dyn fmt::Write, upper: &U
     }
 }
 
-/// Writes a datagram of UDP-Lite. In place of a length it says how much of the datagram its checksum covers; zero is all.
+/// Writes a datagram of UDP-Lite. In place of a length it says how much of the datagram its checksum covers; zero is
+/// all.
 pub(in crate::skb::packet_text) fn write_udp_lite(out: &mut dyn fmt::Write, datagram: Payload<'_>) -> fmt::Result {
     let (Some(coverage), Some(_checksum)) = (datagram.u16(4).map(usize::from), datagram.u16(6)) else {
         return out.write_str("[|udplite]");
@@ -57,8 +58,8 @@ pub(in crate::skb::packet_text) fn write_udp_lite(out: &mut dyn fmt::Write, data
 /// Writes what a UDP datagram carries.
 type Write = fn(&mut dyn fmt::Write, Payload<'_>) -> fmt::Result;
 
-/// The service or tunnel between these ports, of the IANA's list but for VXLAN's second one, which is Linux' default, and
-/// WireGuard's, which its users share.
+/// The service or tunnel between these ports, of the IANA's list but for VXLAN's second one, which is Linux' default,
+/// and WireGuard's, which its users share.
 ///
 /// Overlays have theirs as destination only, since the source is a hash of the packet in them. At the others either end
 /// may have it: it answers, or NAT has changed the one or the other.
