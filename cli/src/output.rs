@@ -31,6 +31,16 @@ pub(crate) fn stdout(source: &Source) -> anyhow::Result<BufWriter<File>> {
     Ok(BufWriter::with_capacity(BUFFER, stdout))
 }
 
+/// Whether nobody looks at what is written to standard output, neither on a terminal nor with a pager.
+pub(crate) fn is_out_of_sight(stdout: &BufWriter<File>) -> bool {
+    stdout.get_ref().metadata().is_ok_and(|metadata| metadata.is_file())
+}
+
+/// An error about writing to standard output.
+pub(crate) fn stdout_error(error: io::Error) -> anyhow::Error {
+    anyhow::Error::new(error).context("cannot write to standard output")
+}
+
 /// Refuses `path` when it is the file that `source` reads.
 pub(crate) fn refuse_input(path: &Path, source: &Source) -> anyhow::Result<()> {
     match fs::metadata(path) {

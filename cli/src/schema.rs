@@ -6,9 +6,11 @@ use std::io::{self, Write as _};
 use tracer_core::event::schema::event_schema;
 use tracer_core::event::section_table::SectionTable;
 
+use crate::output;
+
 /// Runs `tracer schema`.
 pub(crate) fn run() -> anyhow::Result<()> {
     let schema = event_schema(&SectionTable::registered()?);
     let text = serde_json::to_string_pretty(&schema)?;
-    Ok(writeln!(io::stdout(), "{text}")?)
+    writeln!(io::stdout(), "{text}").map_err(output::stdout_error)
 }

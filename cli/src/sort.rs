@@ -3,7 +3,7 @@
 
 use std::env;
 use std::fs::{self, File};
-use std::io::{self, BufWriter, IsTerminal as _, Write as _};
+use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -122,12 +122,12 @@ fn write_json(
 
 fn show(mut sorted: Output, args: &SortArgs, source: &Source) -> anyhow::Result<()> {
     let mut out = output::stdout(source)?;
-    if out.get_ref().is_terminal() {
+    if !output::is_out_of_sight(&out) {
         sorted.progress = Progress::none();
     }
     let options = args.display.options();
     if options.format == Format::Json {
-        return write_json(sorted, &mut out, anyhow::Error::from);
+        return write_json(sorted, &mut out, output::stdout_error);
     }
     let mut printer = EventPrinter::new(options, SectionTable::registered()?);
     let mut text = String::new();
@@ -138,11 +138,11 @@ fn show(mut sorted: Output, args: &SortArgs, source: &Source) -> anyhow::Result<
         printer
             .series_event(&line, event.idx, event.lost, &mut text)
             .map_err(|error| source.error(Error::from(error)))?;
-        out.write_all(text.as_bytes())?;
+        out.write_all(text.as_bytes()).map_err(output::stdout_error)?;
         count += 1;
         sorted.progress.at(count);
     }
-    Ok(out.flush()?)
+    out.flush().map_err(output::stdout_error)
 }
 
 fn parse_memory(text: &str) -> Result<usize, String> {
