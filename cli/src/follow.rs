@@ -4,7 +4,7 @@
 //! The file is looked at a few times a second: that works on every file system, also where the kernel does not tell about
 //! changes.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Seek as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
@@ -19,7 +19,7 @@ use signal_hook::flag;
 use tracer_core::event::reader::EventReader;
 
 use crate::input::Source;
-use crate::print::Shown;
+use crate::print::{Shown, TiedFile};
 use crate::progress::Progress;
 use crate::report;
 
@@ -62,57 +62,76 @@ pub(crate) fn show(file: File, source: &Source, shown: &mut Shown<'_>) -> anyhow
 fn show_until(stop: &AtomicBool, file: File, source: &Source, shown: &mut Shown<'_>) -> anyhow::Result<()> {
     let failed = || format!("cannot read {}", source.name());
     let mut followed = Followed { source, file, beginning: Vec::new(), is_gone: false };
-    let mut reader = followed.reader().with_context(failed)?;
+    let mut reader = followed.reader(shown).with_context(failed)?;
     loop {
-        shown.all(&mut reader, &mut Progress::none())?;
-        if stop.load(Ordering::Relaxed) || !wait_and_see_reader()? {
-            return Ok(());
+        let read = shown.all(&mut reader, Progress::none(), stop);
+        if stop.load(Ordering::Relaxed) || read.is_ok() && !wait_and_see_reader()? {
+            return read;
         }
         match followed.look().with_context(failed)? {
-            Change::Nothing => continue,
+            Change::Nothing => {
+                read?;
+                continue;
+            }
+            // While it was read, perhaps: then it was no event where the old file went on.
             Change::Emptied => {
                 report::warning(format_args!("{} was emptied; what is new in it follows", source.name()))
             }
             Change::Replaced(file) => {
+                read?;
                 // Since it was last read, more may have been written to the old one.
-                shown.all(&mut reader, &mut Progress::none())?;
+                shown.all(&mut reader, Progress::none(), stop)?;
                 followed.file = file;
                 report::warning(format_args!("{} is another file now, which follows", source.name()));
             }
         }
         source.report_end(reader.truncated(), false);
-        reader = followed.reader().with_context(failed)?;
+        reader = followed.reader(shown).with_context(failed)?;
     }
 }
 
 impl Followed<'_> {
     /// Reads the file from its beginning.
-    fn reader(&mut self) -> io::Result<EventReader<File>> {
+    fn reader<'s>(&mut self, shown: &Shown<'s>) -> io::Result<EventReader<TiedFile<'s>>> {
         self.file.rewind()?;
         self.beginning = self.read_beginning()?;
         // Both handles have the same position.
-        Ok(EventReader::new(self.file.try_clone()?))
+        Ok(shown.reader(self.file.try_clone()?))
     }
 
     fn look(&mut self) -> io::Result<Change> {
         let now = self.file.metadata()?;
-        match self.source.path().map(fs::metadata) {
-            Some(Ok(named)) if (named.dev(), named.ino()) != (now.dev(), now.ino()) => {
-                if let Some(file) = self.source.path().and_then(|path| File::open(path).ok()) {
-                    self.is_gone = false;
-                    return Ok(Change::Replaced(file));
+        match self.other_file(&now) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if !self.is_gone {
+                    report::warning(format_args!("{} is gone; a new one is waited for", self.source.name()));
                 }
-            }
-            Some(Err(error)) if error.kind() == io::ErrorKind::NotFound && !self.is_gone => {
                 self.is_gone = true;
-                report::warning(format_args!("{} is gone; a new one is waited for", self.source.name()));
             }
-            _ => {}
+            Err(error) => return Err(error),
+            Ok(None) => self.is_gone = false,
+            Ok(Some(file)) => {
+                self.is_gone = false;
+                return Ok(Change::Replaced(file));
+            }
         }
         let beginning = self.read_beginning()?;
         let emptied = now.len() < self.file.stream_position()? || !beginning.starts_with(&self.beginning);
         self.beginning = beginning;
         Ok(if emptied { Change::Emptied } else { Change::Nothing })
+    }
+
+    /// Another file than the one that is followed, if it has its name now.
+    fn other_file(&self, followed: &Metadata) -> io::Result<Option<File>> {
+        let Some(path) = self.source.path() else {
+            return Ok(None);
+        };
+        let named = fs::metadata(path)?;
+        // Opening a pipe would wait for its writer.
+        if !named.is_file() || (named.dev(), named.ino()) == (followed.dev(), followed.ino()) {
+            return Ok(None);
+        }
+        File::open(path).map(Some)
     }
 
     fn read_beginning(&self) -> io::Result<Vec<u8>> {

@@ -128,11 +128,18 @@ fn reads_standard_input_and_shows_each_event_at_once() {
     let mut tracer = tracer(["print", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut stdin = tracer.stdin.take().unwrap();
     let mut stdout = BufReader::new(tracer.stdout.take().unwrap());
-    for timestamp in [5, 6] {
-        writeln!(stdin, r#"{{"common":{{"timestamp":{timestamp}}}}}"#).unwrap();
+    let pieces = [
+        r#"{"common":{"timestamp":5}}"#.to_owned() + "\n",
+        // A series, the last event of which is all that is there.
+        r#"[{"common":{"timestamp":6}}"#.to_owned(),
+        r#",{"common":{"timestamp":7}}]"#.to_owned() + "\n",
+        r#"{"common":{"timestamp":8}}"#.to_owned() + "\n{\"common\"",
+    ];
+    for (piece, shown) in pieces.iter().zip(["5\n", "6\n", "  ↳ 7\n", "8\n"]) {
+        stdin.write_all(piece.as_bytes()).unwrap();
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
-        assert_eq!(line, format!("{timestamp}\n"));
+        assert_eq!(line, shown);
     }
     drop(stdin);
     assert!(tracer.wait().unwrap().success());
@@ -158,6 +165,24 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     assert_eq!(tracer(["schema"]).stdout(writer).output().unwrap().status.code(), Some(0));
+}
+
+#[test]
+fn a_full_standard_output_is_a_clear_error() {
+    let (_folder, path) = file("events.json", format!("{EVENT}\n"));
+    let all: [&[&str]; 5] = [
+        &["print", &path],
+        &["print", "-F", &path],
+        &["sort", &path],
+        &["sort", "--format", "json", &path],
+        &["schema"],
+    ];
+    for args in all {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let (code, _, stderr) = told(tracer(args).stdout(full).output().unwrap());
+        let expected = "error: cannot write to standard output\ncaused by: No space left on device (os error 28)\n";
+        assert_eq!((code, &*stderr), (Some(1), expected), "{args:?}");
+    }
 }
 
 #[test]

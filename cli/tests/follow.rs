@@ -156,6 +156,51 @@ fn goes_on_with_the_file_that_takes_the_place() {
 }
 
 #[test]
+fn a_pipe_that_takes_the_place_is_not_waited_for() {
+    let mut follow = Follow::new(&event(1));
+    assert_eq!(follow.shown(), "1");
+    fs::remove_file(follow.path()).unwrap();
+    assert_eq!(follow.told(), "warning: `events.json` is gone; a new one is waited for");
+    assert!(Command::new("mkfifo").arg(follow.path()).status().unwrap().success());
+    follow.write(&event(2));
+    assert_eq!(follow.shown(), "2");
+    fs::remove_file(follow.path()).unwrap();
+    fs::write(follow.path(), event(3)).unwrap();
+    let mut told = follow.told();
+    // The pipe may have been seen, and its end as well.
+    if told.ends_with("waited for") {
+        told = follow.told();
+    }
+    assert_eq!(told, "warning: `events.json` is another file now, which follows");
+    assert_eq!(follow.shown(), "3");
+    follow.end("INT");
+}
+
+#[test]
+fn the_last_event_of_a_series_is_not_waited_for() {
+    let series = |timestamp| format!("[{}]\n", event(timestamp).trim_end());
+    let mut follow = Follow::new(&series(1));
+    assert_eq!(follow.shown(), "1");
+    follow.write(&series(2));
+    assert_eq!((follow.shown(), follow.shown()), (String::new(), "2".to_owned()));
+    follow.end("INT");
+}
+
+#[test]
+fn a_signal_ends_it_before_the_end_of_a_long_file() {
+    const EVENTS: u64 = 1000;
+    let long = format!(r#"{{"common":{{"timestamp":1}},"long":"{}"}}"#, "x".repeat(10_000)) + "\n";
+    let mut follow = Follow::new(&long.repeat(EVENTS as usize));
+    assert_eq!(follow.shown(), "1");
+    // Most of the file is not yet read: nobody has read the output.
+    let id = follow.tracer.id().to_string();
+    assert!(Command::new("kill").args(["-s", "INT", &id]).status().unwrap().success());
+    let shown = follow.stdout.lines().filter(|line| line.as_ref().unwrap() == "1").count();
+    assert!(shown < 500, "{shown}");
+    assert_eq!(follow.tracer.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn ends_when_nobody_reads_any_more() {
     let mut follow = Follow::new(&event(1));
     assert_eq!(follow.shown(), "1");

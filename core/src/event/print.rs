@@ -106,18 +106,18 @@ impl EventPrinter {
     /// # Errors
     /// When a wall-clock time is wanted and unknown, or when the event belongs to an unreadable packet.
     pub fn file_event(&mut self, event: &FileEvent<'_>, out: &mut String) -> Result<(), PrintError> {
-        let FileEvent { event, series, .. } = event;
-        match series {
-            None => self.event(event, out),
-            Some(place) if self.options.format == Format::Json => {
-                self.json.separate(place.idx, out);
+        let FileEvent { event, idx, .. } = event;
+        match *idx {
+            None => {
+                self.json.end(out);
+                self.event(event, out)
+            }
+            Some(idx) if self.options.format == Format::Json => {
+                self.json.separate(idx, out);
                 out.push_str(event.text());
-                if place.is_last {
-                    self.json.end(out);
-                }
                 Ok(())
             }
-            Some(place) => self.series_event(event, place.idx, event.lost(), out),
+            Some(idx) => self.series_event(event, idx, event.lost(), out),
         }
     }
 

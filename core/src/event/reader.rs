@@ -42,18 +42,9 @@ enum State {
 pub struct FileEvent<'a> {
     /// The event.
     pub event: EventLine<'a>,
-    /// Its place, when the file is a sorted one.
-    pub series: Option<InSeries>,
+    /// Its number in its line, from 0, when the file is a sorted one: a line has all events of a packet, oldest first.
+    pub idx: Option<u64>,
     place: FilePlace,
-}
-
-/// The place of an event in a line of a sorted file, which has all events of a packet, oldest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InSeries {
-    /// Its number, from 0.
-    pub idx: u64,
-    /// Whether it is the last one.
-    pub is_last: bool,
 }
 
 /// Where in a file something is.
@@ -144,16 +135,12 @@ impl<R: Read> EventReader<R> {
             return Ok(None);
         }
         let place = self.place();
-        let series = match idx {
-            None => None,
-            Some(idx) => Some(InSeries { idx, is_last: self.series_ends_behind(length)? }),
-        };
         self.window.consume(length);
         if let Some(idx) = idx {
             self.state = State::BehindEvent(idx);
         }
         match parse(self.window.consumed(length)) {
-            Ok(event) => Ok(Some(FileEvent { event, series, place })),
+            Ok(event) => Ok(Some(FileEvent { event, idx, place })),
             Err(error) => Err(ReadError::BadEvent { place, error }),
         }
     }
@@ -161,11 +148,6 @@ impl<R: Read> EventReader<R> {
     /// The warning that the last line was incomplete. Known once [`next_event`](Self::next_event) returned `None`.
     pub fn truncated(&self) -> Option<Truncated> {
         self.truncated
-    }
-
-    /// Whether the next event may have to be waited for: it has not been read completely yet.
-    pub fn may_wait(&self) -> bool {
-        !self.window.rest().trim_ascii_start().contains(&b'\n')
     }
 
     /// How many bytes of the file were dealt with.
@@ -301,24 +283,6 @@ impl<R: Read> EventReader<R> {
 
     fn within_limit(&self, length: usize) -> Result<usize, ReadError> {
         if length > EVENT_LIMIT { Err(ReadError::LongEvent { place: self.place() }) } else { Ok(length) }
-    }
-
-    /// Whether `length` bytes from here there is the end of the series.
-    fn series_ends_behind(&mut self, length: usize) -> Result<bool, ReadError> {
-        // Nobody writes blanks here; a file of blanks must not be read into memory.
-        const BLANKS: usize = 16;
-        let mut behind = length;
-        loop {
-            match self.window.rest().get(behind) {
-                Some(b' ' | b'\t' | b'\r') if behind < length + BLANKS => behind += 1,
-                Some(byte) => return Ok(*byte == b']'),
-                None => {
-                    if !self.window.fill().map_err(ReadError::Io)? {
-                        return Ok(false);
-                    }
-                }
-            }
-        }
     }
 }
 

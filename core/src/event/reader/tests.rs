@@ -2,7 +2,7 @@
 
 use std::io::{Cursor, Read};
 
-use super::{EventReader, InSeries, ReadError, Truncated};
+use super::{EventReader, ReadError, Truncated};
 use crate::error::{Error, ErrorKind};
 
 const ONE: &str = r#"{"common":{"timestamp":1}}"#;
@@ -18,15 +18,14 @@ impl Read for Trickle<'_> {
     }
 }
 
-/// An event's time, and its place in a series with whether it is the last.
-type Seen = (u64, Option<(u64, bool)>);
+/// An event's time, and its place in a series.
+type Seen = (u64, Option<u64>);
 
 fn read(file: &[u8]) -> Result<(Vec<Seen>, Option<Truncated>), ReadError> {
     let mut reader = EventReader::new(Trickle(file));
     let mut events = Vec::new();
     while let Some(event) = reader.next_event()? {
-        let series = event.series.map(|InSeries { idx, is_last }| (idx, is_last));
-        events.push((event.event.timestamp(), series));
+        events.push((event.event.timestamp(), event.idx));
     }
     Ok((events, reader.truncated()))
 }
@@ -43,7 +42,7 @@ fn message(file: &[u8]) -> String {
 
 #[test]
 fn reads_events_and_series() {
-    let all = vec![(1, None), (1, Some((0, false))), (2, Some((1, true))), (2, None)];
+    let all = vec![(1, None), (1, Some(0)), (2, Some(1)), (2, None)];
     assert_eq!(read(format!("{ONE}\n[{ONE},{TWO}]\n{TWO}").as_bytes()).unwrap(), (all.clone(), None));
     let spacious = format!("\u{feff}\r\n {ONE} \r\n\n\t[ {ONE} , {TWO} ] \r\n[]\n[ ]\n{TWO}\r\n  \n");
     assert_eq!(read(spacious.as_bytes()).unwrap(), (all, None));
