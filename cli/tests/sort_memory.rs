@@ -9,11 +9,11 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-/// How many events there are: about 5 MB.
+/// How many events there are as a rule: about 5 MB.
 const EVENTS: u64 = 30_000;
 
 /// A file with one packet in every other event, and packets of three events between.
-fn events() -> String {
+fn events(count: u64) -> String {
     let event = |number: u64| {
         let packet = if number.is_multiple_of(2) { 0 } else { number / 6 + 1 };
         let time = 1_000_000 + (number ^ 5) * 10;
@@ -23,12 +23,12 @@ fn events() -> String {
             number / 2 + number % 97 / 96
         )
     };
-    (0..EVENTS).map(|number| event(number) + "\n").collect()
+    (0..count).map(|number| event(number) + "\n").collect()
 }
 
-fn folder() -> TempDir {
+fn folder(count: u64) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("events.json"), events()).unwrap();
+    fs::write(folder.path().join("events.json"), events(count)).unwrap();
     fs::create_dir(folder.path().join("temporary")).unwrap();
     folder
 }
@@ -47,7 +47,7 @@ fn succeeded(output: Output) -> Vec<u8> {
 
 #[test]
 fn memory_does_not_change_a_byte() {
-    let folder = folder();
+    let folder = folder(EVENTS);
     let path = folder.path();
     for format in ["text", "single-line", "json"] {
         let in_memory = succeeded(sort(path, &["--format", format]).output().unwrap());
@@ -71,17 +71,21 @@ fn memory_does_not_change_a_byte() {
 
 #[test]
 fn what_is_bounded_is_bounded() {
-    let folder = folder();
+    let folder = folder(10 * EVENTS);
     // The program's code and buffers are in this limit too.
-    let shell = format!("ulimit -v 65536; exec {} sort --memory 1M --format json", env!("CARGO_BIN_EXE_tracer"));
-    let output = Command::new("sh").args(["-c", &shell]).current_dir(&folder).output().unwrap();
+    let limited = |memory| {
+        let tracer = env!("CARGO_BIN_EXE_tracer");
+        let shell = format!("ulimit -v 65536; exec {tracer} sort --memory {memory} --format json");
+        Command::new("sh").args(["-c", &shell]).current_dir(&folder).output().unwrap()
+    };
+    assert!(!limited("512M").status.success(), "the limit allows everything");
     let in_memory = succeeded(sort(folder.path(), &["--format", "json"]).output().unwrap());
-    assert!(succeeded(output) == in_memory);
+    assert!(succeeded(limited("1M")) == in_memory);
 }
 
 #[test]
 fn a_full_disk_is_a_clear_error() {
-    let folder = folder();
+    let folder = folder(EVENTS);
     // A limit of the size of files stands for it.
     let shell = format!("trap '' XFSZ; ulimit -f 1024; exec {} sort --memory 1M", env!("CARGO_BIN_EXE_tracer"));
     let output =
@@ -93,7 +97,7 @@ fn a_full_disk_is_a_clear_error() {
 
 #[test]
 fn wrong_values_are_usage_errors() {
-    let folder = folder();
+    let folder = folder(EVENTS);
     let mut text = String::new();
     let all: [&[&str]; 5] = [
         &["--memory", "100K"],
