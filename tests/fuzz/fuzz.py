@@ -28,14 +28,13 @@ FLAGS = [
     "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
     "-Cllvm-args=-sanitizer-coverage-pc-table",
     "-Cllvm-args=-sanitizer-coverage-trace-compares",
-    "-Ccodegen-units=1",
 ]
 
 
 def build():
     environment = dict(os.environ, CARGO_ENCODED_RUSTFLAGS="\x1f".join(FLAGS))
     # With `--target`, build scripts are compiled without the flags.
-    command = ["cargo", "build", "--release", "--target", TRIPLE, "--target-dir", BUILT]
+    command = ["cargo", "build", "--release", "--locked", "--target", TRIPLE, "--target-dir", BUILT]
     subprocess.run(command, cwd=HERE, env=environment, check=True)
 
 
@@ -84,8 +83,10 @@ def run(target, seconds):
         folder.mkdir(parents=True, exist_ok=True)
     for old in made.iterdir():
         old.unlink()
-    for number, seed in enumerate(seeds(target)):
+    samples = list(seeds(target))
+    for number, seed in enumerate(samples):
         (made / f"{number:04}").write_bytes(seed)
+    print(f"{target}: begins with {len(samples)} samples", flush=True)
     limits = ["-timeout=20", "-rss_limit_mb=1024", "-max_len=16384"]
     command = [program(target), f"-max_total_time={seconds}", f"-artifact_prefix={crashes}/", "-print_final_stats=1"]
     ended = subprocess.run([*command, *limits, corpus, made], stderr=subprocess.PIPE, text=True, errors="replace")
