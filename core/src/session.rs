@@ -36,6 +36,7 @@ use crate::collector::{Collector, Decode, Needs};
 use crate::error::{Error, ErrorKind};
 use crate::event::core_sections::Loss;
 use crate::kernel::Kernel;
+use crate::kernel::privileges::Capability;
 use crate::probe::{Origin, Probe, ProbeSpec, ProbeType, resolve};
 
 use attach::Attachments;
@@ -49,7 +50,6 @@ use reader::Message;
 use record::Recorder;
 
 pub use attach::{AttachTable, Means};
-pub use caps::Capability;
 pub use load::ProgramReport;
 pub use loss::{LossKey, LossTable, SAMPLED_OUT, is_lost_event};
 pub use reader::Sink;
@@ -188,7 +188,7 @@ impl<'k> Session<'k> {
                 tracking: &tracking,
             };
             let (loaded, refused) = load::load(&plan)?;
-            warnings.extend(symbols.join().ok().flatten());
+            warnings.extend(symbols.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
             preflight::refuse_unknown_addresses(kernel, features, &resolution.probes)?;
             for probe in resolution.probes.iter().filter(|probe| probe.origin == Origin::Named) {
                 preflight::refuse_impossible(kernel, probe)?;

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
-use tracer_core::session::{Capability, Collection, LossTable, drop_all_privileges, is_lost_event};
+use tracer_core::kernel::privileges::Capability;
+use tracer_core::session::{Collection, LossTable, drop_all_privileges, is_lost_event};
 
 use super::arguments::CollectArgs;
 use super::command::Job;

@@ -2,42 +2,13 @@
 //! What the process may do, and what it takes. Which capabilities are enough was found out by trying on 5.10, 6.1, 6.12 and
 //! 7; `tests/tests/functional/everywhere/start.rs` tries again.
 
-use std::fmt;
 use std::fs;
 
 use crate::error::{Error, ErrorKind};
 
 use super::Kernel;
 
-/// The capabilities that matter, with their numbers in the kernel (`linux/capability.h`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Capability {
-    /// Reads tracefs, which belongs to root.
-    DacReadSearch = 2,
-    /// Stands for `Bpf` and `Perfmon`, and is needed for single kprobes where perf is closed even to `Perfmon`.
-    SysAdmin = 21,
-    /// Locks the memory of maps where the kernel counts that against a limit (5.10).
-    SysResource = 24,
-    /// Sees the addresses of the kernel's symbols.
-    Syslog = 34,
-    /// Attaches to the kernel and reads its memory.
-    Perfmon = 38,
-    /// Makes maps and loads programs.
-    Bpf = 39,
-}
-
-impl fmt::Display for Capability {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::DacReadSearch => "CAP_DAC_READ_SEARCH",
-            Self::SysAdmin => "CAP_SYS_ADMIN",
-            Self::SysResource => "CAP_SYS_RESOURCE",
-            Self::Syslog => "CAP_SYSLOG",
-            Self::Perfmon => "CAP_PERFMON",
-            Self::Bpf => "CAP_BPF",
-        })
-    }
-}
+pub use caps::Capability;
 
 /// What the process may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,8 +22,8 @@ pub struct Privileges {
 impl Privileges {
     /// Whether the process has a capability, or a greater one that stands for it.
     pub fn has(self, capability: Capability) -> bool {
-        let has = |capability: Capability| self.effective & 1 << capability as u64 != 0;
-        let stands_for = matches!(capability, Capability::Bpf | Capability::Perfmon) && has(Capability::SysAdmin);
+        let has = |capability: Capability| self.effective & capability.bitmask() != 0;
+        let stands_for = matches!(capability, Capability::CAP_BPF | Capability::CAP_PERFMON) && has(Capability::CAP_SYS_ADMIN);
         !self.in_user_namespace && (has(capability) || stands_for)
     }
 }
@@ -77,16 +48,19 @@ pub fn needed(kernel: &Kernel) -> Vec<Capability> {
     let has_function = |name| kernel.symbols().is_ok_and(|symbols| symbols.functions(name).next().is_some());
     // Debian's kernels close perf, through which single kprobes are attached, even to CAP_PERFMON.
     let perf_is_closed = kernel.setting("kernel/perf_event_paranoid").is_some_and(|level| level > 2);
+    // To make maps and load programs; to attach them and read the kernel's memory. The greater one stands for both.
     let mut needed = if perf_is_closed && !kernel.has_kprobe_multi() {
-        vec![Capability::SysAdmin]
+        vec![Capability::CAP_SYS_ADMIN]
     } else {
-        vec![Capability::Bpf, Capability::Perfmon]
+        vec![Capability::CAP_BPF, Capability::CAP_PERFMON]
     };
-    // Came together with memory that is counted by control groups instead of locked (5.11).
+    // To lock the memory of maps, where that counts against a limit. This function came together with memory that is counted by
+    // control groups instead (5.11).
     if !has_function("bpf_ktime_get_coarse_ns") {
-        needed.push(Capability::SysResource);
+        needed.push(Capability::CAP_SYS_RESOURCE);
     }
-    needed.extend([Capability::Syslog, Capability::DacReadSearch]);
+    // To see the addresses of symbols, and to read tracefs, which belongs to root.
+    needed.extend([Capability::CAP_SYSLOG, Capability::CAP_DAC_READ_SEARCH]);
     needed
 }
 

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use caps::Capability;
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle};
 use tracer_ebpf::wire;
 
 use crate::error::{Error, ErrorKind};
 use crate::kernel::features::LINK_INFO_WITH_MISSES;
+use crate::kernel::privileges::Capability;
 use crate::probe::Probe;
 
 use super::attach::Attachments;

@@ -14,7 +14,7 @@ const FIRST_NAMESPACE: &str = "         0          0 4294967295\n";
 
 /// Of a process with these capabilities.
 fn with_capabilities(kernel: FakeKernel, capabilities: &[Capability]) -> FakeKernel {
-    let bits = capabilities.iter().fold(0, |bits, capability| bits | 1u64 << *capability as u64);
+    let bits = capabilities.iter().fold(0, |bits, capability| bits | capability.bitmask());
     kernel
         .with("proc/self/status", &format!("Name:\ttracer\nCapPrm:\t0000000000000000\nCapEff:\t{bits:016x}\n"))
         .with("proc/self/uid_map", FIRST_NAMESPACE)
@@ -30,7 +30,7 @@ fn whole() -> FakeKernel {
         .with("sys/module/openvswitch/refcnt", "0\n")
         .with("proc/sys/kernel/ftrace_enabled", "1\n")
         .with("proc/sys/kernel/perf_event_paranoid", "-1\n");
-    with_capabilities(kernel, &[Capability::SysAdmin, Capability::Syslog, Capability::DacReadSearch])
+    with_capabilities(kernel, &[Capability::CAP_SYS_ADMIN, Capability::CAP_SYSLOG, Capability::CAP_DAC_READ_SEARCH])
 }
 
 fn shown(kernel: &FakeKernel, tried: Result<Trial, Error>) -> String {
@@ -100,11 +100,11 @@ fn knows_which_capabilities_are_enough() {
 
 #[test]
 fn capabilities_count_in_the_first_user_namespace_only() {
-    let kernel = with_capabilities(FakeKernel::new(), &[Capability::SysAdmin]);
+    let kernel = with_capabilities(FakeKernel::new(), &[Capability::CAP_SYS_ADMIN]);
     let privileges = Kernel::new(kernel.path()).privileges();
-    assert!(privileges.has(Capability::Bpf) && privileges.has(Capability::Perfmon), "CAP_SYS_ADMIN stands for them");
-    assert!(!privileges.has(Capability::Syslog));
+    assert!(privileges.has(Capability::CAP_BPF) && privileges.has(Capability::CAP_PERFMON), "CAP_SYS_ADMIN stands for them");
+    assert!(!privileges.has(Capability::CAP_SYSLOG));
     let kernel = kernel.with("proc/self/uid_map", "         0       1000          1\n");
     let privileges = Kernel::new(kernel.path()).privileges();
-    assert!(privileges.in_user_namespace && !privileges.has(Capability::SysAdmin));
+    assert!(privileges.in_user_namespace && !privileges.has(Capability::CAP_SYS_ADMIN));
 }
