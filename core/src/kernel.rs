@@ -3,6 +3,7 @@
 
 pub mod btf;
 pub mod features;
+pub(crate) mod limits;
 pub mod privileges;
 pub mod settings;
 pub mod symbols;

@@ -7,6 +7,7 @@ use crate::collector::Collector;
 use crate::error::Error;
 use crate::kernel::btf::Types;
 use crate::kernel::features::{Features, MoreFeatures};
+use crate::kernel::limits;
 use crate::kernel::privileges::{self, Capability};
 use crate::kernel::{Kernel, privileges::Privileges};
 use crate::probe::inspect::inspect_packets;
@@ -97,6 +98,8 @@ pub struct Feature {
     pub available: bool,
     /// What it is good for.
     pub about: &'static str,
+    /// What the kernel can't do, where it does not have it.
+    pub limit: Option<&'static str>,
 }
 
 /// A setting of the kernel.
@@ -195,18 +198,37 @@ impl Trial {
 
     fn list(self) -> Vec<Feature> {
         let Self { features, more } = self;
-        [
-            ("kprobe.multi", features.kprobe_multi, "many functions are attached to at once"),
-            ("kprobe.session", features.kprobe_session, "and their returns"),
-            ("kprobe cookies", features.cookies, "functions are told apart by number, not by address"),
-            ("raw tracepoint cookies", features.tracepoint_cookies, "all tracepoints share a program"),
-            ("fentry", more.fentry, "packets can be tracked"),
-            ("ring buffer", more.ring_buffer, "the way of events to user space"),
-            ("missed counters", more.counts_misses, "hits of kprobes that the kernel skips are counted"),
-            ("fetch atomics", features.fetch_atomics, "programs count without races"),
+        let feature = |name, available: bool, about, limit: Option<_>| Feature {
+            name,
+            available,
+            about,
+            limit: limit.filter(|_| !available),
+        };
+        vec![
+            feature(
+                "kprobe.multi",
+                features.kprobe_multi,
+                "many functions are attached to at once",
+                Some(limits::FUNCTIONS_ONE_BY_ONE),
+            ),
+            feature("kprobe.session", features.kprobe_session, "and their returns", Some(limits::RETURNS_ONE_BY_ONE)),
+            feature(
+                "kprobe cookies",
+                features.cookies,
+                "functions are told apart by number, not by address",
+                Some(limits::RETURNS_BY_ORDER),
+            ),
+            feature("raw tracepoint cookies", features.tracepoint_cookies, "all tracepoints share a program", None),
+            feature("fentry", more.fentry, "packets can be tracked", None),
+            feature("ring buffer", more.ring_buffer, "the way of events to user space", None),
+            feature(
+                "missed counters",
+                features.counts_misses,
+                "hits of kprobes that the kernel skips are counted",
+                Some(limits::MISSES_NOT_COUNTED),
+            ),
+            feature("fetch atomics", features.fetch_atomics, "programs count without races", None),
         ]
-        .map(|(name, available, about)| Feature { name, available, about })
-        .into()
     }
 }
 
@@ -232,7 +254,10 @@ fn sources(kernel: &Kernel) -> Vec<Source> {
         note: found.unwrap_or_else(|error| error),
     };
     let types = kernel.vmlinux().map(|_| "types of the kernel itself".to_owned());
-    let modules = kernel.modules().map(|modules| format!("types of {} modules", modules.len()));
+    let modules = kernel.modules().map(|modules| match modules.len() {
+        0 if !kernel.describes_modules() => format!("none: this kernel {}", limits::MODULES_NOT_DESCRIBED),
+        count => format!("types of {count} modules"),
+    });
     let symbols = kernel.symbols().map(|symbols| {
         let hidden = if symbols.hides_addresses() { ", their addresses hidden" } else { "" };
         format!("{} symbols{hidden}", symbols.len())

@@ -95,6 +95,7 @@ pub struct Session<'k> {
     collectors: Vec<Running>,
     table: AttachTable,
     warnings: Vec<String>,
+    limits: Option<String>,
     counters: LossCounters,
     max_events_per_second: Option<u32>,
     // Dropped in this order: detach, then unload.
@@ -115,8 +116,6 @@ pub struct Summary {
     pub sampling: Option<Sampling>,
     /// Why writing ended early.
     pub write_error: Option<io::Error>,
-    /// The kernel counts the hits of kprobes that it skips.
-    pub kernel_counts_misses: bool,
     /// Why the first unreadable record could not be read.
     pub first_unreadable: Option<String>,
 }
@@ -214,8 +213,20 @@ impl<'k> Session<'k> {
             let what = "none of the probes could be attached";
             return Err(reason.map_or_else(|| Error::new(ErrorKind::KernelLacks, what), |reason| reason.about(what)));
         }
-        let counters = LossCounters::new(&loaded, &attachments, &probes)?;
-        Ok(Self { kernel, probes, collectors, table, warnings, counters, max_events_per_second, attachments, loaded })
+        let counters = LossCounters::new(&loaded, &attachments, features, &probes)?;
+        let limits = preflight::limits(kernel, features, &probes);
+        Ok(Self {
+            kernel,
+            probes,
+            collectors,
+            table,
+            warnings,
+            limits,
+            counters,
+            max_events_per_second,
+            attachments,
+            loaded,
+        })
     }
 
     /// The probes, attached or not.
@@ -236,6 +247,11 @@ impl<'k> Session<'k> {
     /// What is not as asked for, in words.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// What this kernel can't do, and others can, of what the session asks for, in words.
+    pub fn limits(&self) -> Option<&str> {
+        self.limits.as_deref()
     }
 
     /// How many events are recorded in a second at most.
@@ -309,7 +325,6 @@ impl<'k> Session<'k> {
             losses,
             sampling: self.max_events_per_second.map(|limit| sampling(loaded, limit)).transpose()?,
             write_error: written.error,
-            kernel_counts_misses: self.counters.kernel_counts,
             first_unreadable: recorder.first_error.map(|error| error.to_string()),
         })
     }

@@ -14,6 +14,9 @@ use crate::report;
 /// Says what is not as asked for. Probes that could not be attached are put together by reason: a wildcard can bring
 /// hundreds.
 pub(super) fn warnings(session: &Session<'_>) {
+    if let Some(limits) = session.limits() {
+        report::line(limits);
+    }
     for warning in session.warnings() {
         report::warning(warning);
     }
@@ -84,10 +87,6 @@ pub(super) fn print(session: &Session<'_>, summary: &Summary) {
         report::warning(format_args!(
             "records could not be read, the first because {error}; please report this defect"
         ));
-    }
-    let has_kprobes = session.attach_table().outcomes.iter().flatten().any(|means| means.name() != "raw_tracepoint");
-    if has_kprobes && !summary.kernel_counts_misses {
-        report::line("this kernel does not count the hits of kprobes that it skips while another one is running");
     }
 }
 

@@ -71,7 +71,8 @@ fn text(overview: &Overview) -> String {
         table.row("eBPF", "no", error);
     }
     for feature in &overview.features.found {
-        table.row(feature.name, yes(feature.available), feature.about);
+        let note = feature.limit.map_or_else(|| feature.about.to_owned(), |limit| format!("this kernel {limit}"));
+        table.row(feature.name, yes(feature.available), &note);
     }
 
     table.heading("settings");

@@ -235,6 +235,12 @@ impl<'a> Types<'a> {
         })
     }
 
+    /// The size of a struct in bytes.
+    pub fn struct_size(&self, name: &str) -> Option<u32> {
+        let all = (self.own.first_type..).take(self.own.types.len()).filter_map(|id| self.own.raw(id));
+        all.filter(|raw| raw.kind == KIND_STRUCT).find(|raw| self.string(raw.name) == Some(name)).map(|raw| raw.to)
+    }
+
     /// The arguments that programs at these tracepoints see (without the first, internal one), by tracepoint name.
     pub fn tracepoints(&self, wanted: impl Fn(&str) -> bool) -> HashMap<&'a str, Prototype<'a>> {
         let mut found = HashMap::new();

@@ -8,6 +8,9 @@ use std::ptr;
 
 use libbpf_sys::{bpf_func_info, bpf_insn};
 
+use super::Kernel;
+use super::btf::Types;
+
 /// The features that decide how probes are attached and which code is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Features {
@@ -23,6 +26,8 @@ pub struct Features {
     pub kprobe_session: bool,
     /// Programs can read the kernel's memory; a kernel that is locked down for confidentiality does not let them.
     pub reads_memory: bool,
+    /// The hits of kprobes that are skipped are counted for each attachment (6.7).
+    pub counts_misses: bool,
 }
 
 /// What else may be of interest. It decides nothing before it is tried in earnest.
@@ -32,16 +37,14 @@ pub struct MoreFeatures {
     pub ring_buffer: bool,
     /// Programs at functions without kprobes, with which packets are tracked (5.5).
     pub fentry: bool,
-    /// The hits of kprobes that are skipped are counted (6.7).
-    pub counts_misses: bool,
 }
 
 impl Features {
-    /// Asks the running kernel; takes a few milliseconds and needs the rights to load programs.
+    /// Asks the running kernel, and its BTF; takes a few milliseconds and needs the rights to load programs.
     ///
     /// # Errors
     /// When not even an empty program can be loaded: with the reason of that.
-    pub fn probe() -> io::Result<Self> {
+    pub fn probe(kernel: &Kernel) -> io::Result<Self> {
         let kprobe = libbpf_sys::BPF_PROG_TYPE_KPROBE;
         let tracepoint = libbpf_sys::BPF_PROG_TYPE_RAW_TRACEPOINT;
         load(kprobe, 0, &[MOVE_0, EXIT])?;
@@ -58,21 +61,24 @@ impl Features {
             kprobe_multi: multi(libbpf_sys::BPF_TRACE_KPROBE_MULTI),
             kprobe_session: multi(libbpf_sys::BPF_TRACE_KPROBE_SESSION),
             reads_memory: load(kprobe, 0, &[FRAME, FRAME_MINUS_8, SIZE_8, FROM_0, CALL_READ, MOVE_0, EXIT]).is_ok(),
+            counts_misses: link_info_size(kernel).is_some_and(|size| size >= LINK_INFO_WITH_MISSES),
         })
     }
 }
 
 /// Size of `struct bpf_link_info` from which on kernels count the hits that a link missed (6.7).
-pub(crate) const LINK_INFO_WITH_MISSES: u32 = 56;
+const LINK_INFO_WITH_MISSES: u32 = 56;
+
+fn link_info_size(kernel: &Kernel) -> Option<u32> {
+    Types::new(kernel.vmlinux().ok()?, None).struct_size("bpf_link_info")
+}
 
 impl MoreFeatures {
-    /// Asks the running kernel. Empty programs are attached for a moment: to the end of a process, and to the function with
-    /// the number `function` in BTF.
+    /// Asks the running kernel. An empty program is attached for a moment, to the function with the number `function` in BTF.
     pub fn probe(function: Option<u32>) -> Self {
         Self {
             ring_buffer: make_ring().is_ok(),
             fentry: function.is_some_and(|function| attach_function(function).is_ok()),
-            counts_misses: link_info_size().is_ok_and(|size| size >= LINK_INFO_WITH_MISSES),
         }
     }
 }
@@ -95,18 +101,6 @@ fn attach_function(function: u32) -> io::Result<OwnedFd> {
     let program = load_with(libbpf_sys::BPF_PROG_TYPE_TRACING, &[MOVE_0, EXIT], options)?;
     // SAFETY: programs of this type are attached without a name.
     owned(unsafe { libbpf_sys::bpf_raw_tracepoint_open(ptr::null(), program.as_raw_fd()) })
-}
-
-fn link_info_size() -> io::Result<u32> {
-    let program = load(libbpf_sys::BPF_PROG_TYPE_RAW_TRACEPOINT, 0, &[MOVE_0, EXIT])?;
-    let link = attach_tracepoint(&program, c"sched_process_exit", 0)?;
-    let mut info = libbpf_sys::bpf_link_info::default();
-    let mut size = size_of_val(&info) as u32;
-    // SAFETY: the kernel writes at most `size` bytes into `info`.
-    match unsafe { libbpf_sys::bpf_link_get_info_by_fd(link.as_raw_fd(), &raw mut info, &raw mut size) } {
-        0 => Ok(size),
-        error => Err(io::Error::from_raw_os_error(-error)),
-    }
 }
 
 const fn instruction(code: u8, registers: u8, offset: i16, immediate: i32) -> [u8; 8] {

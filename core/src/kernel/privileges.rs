@@ -23,7 +23,8 @@ impl Privileges {
     /// Whether the process has a capability, or a greater one that stands for it.
     pub fn has(self, capability: Capability) -> bool {
         let has = |capability: Capability| self.effective & capability.bitmask() != 0;
-        let stands_for = matches!(capability, Capability::CAP_BPF | Capability::CAP_PERFMON) && has(Capability::CAP_SYS_ADMIN);
+        let stands_for =
+            matches!(capability, Capability::CAP_BPF | Capability::CAP_PERFMON) && has(Capability::CAP_SYS_ADMIN);
         !self.in_user_namespace && (has(capability) || stands_for)
     }
 }

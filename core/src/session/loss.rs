@@ -7,7 +7,7 @@ use libbpf_rs::{MapCore as _, MapFlags, MapHandle};
 use tracer_ebpf::wire;
 
 use crate::error::{Error, ErrorKind};
-use crate::kernel::features::LINK_INFO_WITH_MISSES;
+use crate::kernel::features::Features;
 use crate::kernel::privileges::Capability;
 use crate::probe::Probe;
 
@@ -43,12 +43,15 @@ pub(super) struct LossCounters {
     programs: Vec<(String, i32)>,
     /// The same for every attachment, where the kernel counts what they miss.
     links: Vec<(String, i32)>,
-    /// Whether the kernel counts the hits of kprobes that it skips.
-    pub(super) kernel_counts: bool,
 }
 
 impl LossCounters {
-    pub(super) fn new(loaded: &Loaded, attachments: &Attachments, probes: &[Probe]) -> Result<Self, Error> {
+    pub(super) fn new(
+        loaded: &Loaded,
+        attachments: &Attachments,
+        features: Features,
+        probes: &[Probe],
+    ) -> Result<Self, Error> {
         use std::os::fd::{AsFd as _, AsRawFd as _};
         let mut programs: Vec<(String, i32)> = loaded
             .object
@@ -57,17 +60,14 @@ impl LossCounters {
             .map(|program| (program.name().to_string_lossy().into_owned(), program.as_fd().as_raw_fd()))
             .collect();
         programs.extend(attachments.program_fds().map(|fd| ("raw_tracepoint".to_owned(), fd)));
-        let links: Vec<(String, i32)> = attachments.link_fds().map(|(probe, fd)| (probe.to_owned(), fd)).collect();
-        let kernel_counts =
-            links.iter().any(|(_, fd)| link_info(*fd).is_some_and(|(_, size)| size >= LINK_INFO_WITH_MISSES));
         // There can be thousands.
-        let links = if kernel_counts { links } else { Vec::new() };
+        let links = attachments.link_fds().filter(|_| features.counts_misses);
+        let links = links.map(|(probe, fd)| (probe.to_owned(), fd)).collect();
         Ok(Self {
             losses: loaded.map("losses")?,
             probes: probes.iter().map(Probe::to_string).collect(),
             programs,
             links,
-            kernel_counts,
         })
     }
 
@@ -127,7 +127,7 @@ impl LossCounters {
             add("tracking_missed", Some(name), misses);
         }
         for (probe, fd) in &self.links {
-            add("missed", Some(probe), link_info(*fd).map_or(0, |(missed, _)| missed));
+            add("missed", Some(probe), link_misses(*fd));
         }
         let tracking = loaded.tracking_counters()?;
         add("tracking_evicted", None, tracking.evicted);
@@ -145,16 +145,16 @@ fn program_misses(fd: i32) -> u64 {
     if failed { 0 } else { info.recursion_misses }
 }
 
-/// Hits that the kernel skipped at a link, and how much the kernel knows of links.
-fn link_info(fd: i32) -> Option<(u64, u32)> {
+/// Hits that the kernel skipped at a link.
+fn link_misses(fd: i32) -> u64 {
     let mut info = libbpf_sys::bpf_link_info::default();
     let mut size = size_of_val(&info) as u32;
     // SAFETY: the kernel writes at most `size` bytes into `info`.
     if unsafe { libbpf_sys::bpf_link_get_info_by_fd(fd, &raw mut info, &raw mut size) } != 0 {
-        return None;
+        return 0;
     }
     // SAFETY: which member of the union was written is told by `type_`; all are integers, zeroed before.
-    let missed = unsafe {
+    unsafe {
         match info.type_ {
             libbpf_sys::BPF_LINK_TYPE_KPROBE_MULTI => info.__bindgen_anon_1.kprobe_multi.missed,
             libbpf_sys::BPF_LINK_TYPE_PERF_EVENT => {
@@ -168,6 +168,5 @@ fn link_info(fd: i32) -> Option<(u64, u32)> {
             }
             _ => 0,
         }
-    };
-    Some((if size >= LINK_INFO_WITH_MISSES { missed } else { 0 }, size))
+    }
 }

@@ -13,7 +13,7 @@ use crate::probe::{Origin, Probe, ProbeType, symbol_obstacle};
 /// # Errors
 /// When this process can't load programs, or programs can't see anything.
 pub(crate) fn features(kernel: &Kernel) -> Result<Features, Error> {
-    let features = Features::probe().map_err(|error| match error.raw_os_error() {
+    let features = Features::probe(kernel).map_err(|error| match error.raw_os_error() {
         Some(libc::EPERM | libc::EACCES) => privileges::load_error(kernel),
         Some(libc::EINVAL) => Error::new(ErrorKind::KernelLacks, "the kernel takes no eBPF programs for kprobes")
             .with_hint(
@@ -89,6 +89,17 @@ pub(super) fn refuse_unknown_addresses(kernel: &Kernel, features: Features, prob
     let why = "this kernel tells probed functions apart by their addresses, and hides them (`/proc/kallsyms`)";
     Err(Error::new(ErrorKind::NotPermitted, why)
         .with_hint("run as root, or with CAP_SYSLOG; kernel.kptr_restrict must be 0 or 1"))
+}
+
+/// What the kernel can't do of what these probes ask for, in words.
+pub(super) fn limits(kernel: &Kernel, features: Features, probes: &[Probe]) -> Option<String> {
+    let has = |probe_type| probes.iter().any(|probe| probe.probe_type == probe_type);
+    let has_returns = has(ProbeType::Kretprobe);
+    if !has_returns && !has(ProbeType::Kprobe) {
+        return None;
+    }
+    let limits = kernel.limits(features, has_returns);
+    (!limits.is_empty()).then(|| format!("this kernel {}", limits.join("; it ")))
 }
 
 /// What is to be said about the kernel's symbols, if anything. Reads them.

@@ -52,8 +52,9 @@ fn a_machine_that_offers_everything() {
         kprobe_multi: true,
         kprobe_session: true,
         reads_memory: true,
+        counts_misses: false,
     };
-    let more = MoreFeatures { ring_buffer: true, fentry: true, counts_misses: false };
+    let more = MoreFeatures { ring_buffer: true, fentry: true };
     insta::assert_snapshot!("overview_whole", shown(&whole(), Ok(Trial { features, more })));
 }
 
@@ -102,7 +103,10 @@ fn knows_which_capabilities_are_enough() {
 fn capabilities_count_in_the_first_user_namespace_only() {
     let kernel = with_capabilities(FakeKernel::new(), &[Capability::CAP_SYS_ADMIN]);
     let privileges = Kernel::new(kernel.path()).privileges();
-    assert!(privileges.has(Capability::CAP_BPF) && privileges.has(Capability::CAP_PERFMON), "CAP_SYS_ADMIN stands for them");
+    assert!(
+        privileges.has(Capability::CAP_BPF) && privileges.has(Capability::CAP_PERFMON),
+        "CAP_SYS_ADMIN stands for them"
+    );
     assert!(!privileges.has(Capability::CAP_SYSLOG));
     let kernel = kernel.with("proc/self/uid_map", "         0       1000          1\n");
     let privileges = Kernel::new(kernel.path()).privileges();
