@@ -61,6 +61,20 @@ pub(crate) fn create(path: &Path, source: &Source) -> anyhow::Result<BufWriter<F
     Ok(BufWriter::with_capacity(BUFFER, file))
 }
 
+/// Opens the file at `path` if there is one. If there is none, sees whether it could be made; then there still is none.
+///
+/// # Errors
+/// When it cannot be written.
+pub(crate) fn open_existing(path: &Path) -> anyhow::Result<Option<File>> {
+    match OpenOptions::new().write(true).create_new(true).mode(MODE).open(path) {
+        Ok(_) if fs::remove_file(path).is_ok() => Ok(None),
+        // It can't be removed, as in a folder that can only be appended to.
+        Ok(file) => Ok(Some(file)),
+        // It exists; or it can't be made, and is not opened either, with the same words.
+        Err(_) => open(path).map(Some),
+    }
+}
+
 /// Opens the file at `path`, or creates it; its mode is 0600 afterwards. What it holds stays until [`empty`] is called.
 ///
 /// # Errors

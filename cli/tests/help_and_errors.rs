@@ -101,10 +101,16 @@ fn the_committed_schema_is_up_to_date() {
 }
 
 #[test]
-fn a_mistake_leaves_an_older_file_as_it_was() {
+fn a_failure_leaves_an_older_file_as_it_was_and_no_new_one() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("events.json");
-    fs::write(&path, "precious\n").unwrap();
-    said(&["collect", "-c", "sbk", "-o", path.to_str().unwrap()]);
-    assert_eq!(fs::read_to_string(&path).unwrap(), "precious\n");
+    let (old, new) = (folder.path().join("old.json"), folder.path().join("new.json"));
+    fs::write(&old, "precious\n").unwrap();
+    for mistake in [["-c", "sbk"], ["-p", "a_function_that_no_kernel_has"]] {
+        for path in [&old, &new] {
+            let said = said(&["collect", mistake[0], mistake[1], "-o", path.to_str().unwrap()]);
+            assert!(!said.starts_with("exit 0\n"), "{said}");
+        }
+        assert_eq!(fs::read_to_string(&old).unwrap(), "precious\n");
+        assert!(!new.exists());
+    }
 }

@@ -21,7 +21,9 @@ use crate::{output, report};
 
 /// Writes events to where the user wants them.
 pub(super) struct EventOutput {
-    file: Option<(PathBuf, EventStream)>,
+    path: Option<PathBuf>,
+    /// Of the path. `None`: it is made when there is something to write.
+    file: Option<EventStream>,
     shown: Option<Shown>,
     /// Why events are no longer shown beside the file.
     not_shown: Option<io::Error>,
@@ -35,14 +37,12 @@ struct Shown {
 }
 
 impl EventOutput {
-    /// Opens the file, so that a name that can't be written is found before anything else happens. What it holds stays until
-    /// collection begins.
+    /// Finds out whether the file can be written, before anything else happens. Until collection begins nothing is written, so
+    /// that a failure leaves a file as it was, and no file where none was.
     pub(super) fn open(args: &CollectArgs) -> anyhow::Result<Self> {
-        let file = match &args.out {
-            None => None,
-            Some(path) => Some((path.clone(), EventStream::new(output::open(path)?))),
-        };
-        let shown = if file.is_none() || args.print {
+        let path = args.out.clone();
+        let file = path.as_deref().map(output::open_existing).transpose()?.flatten().map(EventStream::new);
+        let shown = if path.is_none() || args.print {
             let stdout = io::stdout().as_fd().try_clone_to_owned().context("cannot write to standard output")?;
             Some(Shown {
                 printer: EventPrinter::new(args.display.options(), SectionTable::registered()?),
@@ -52,7 +52,7 @@ impl EventOutput {
         } else {
             None
         };
-        Ok(Self { file, shown, not_shown: None })
+        Ok(Self { path, file, shown, not_shown: None })
     }
 
     /// Whether standard output is where events are seen.
@@ -66,14 +66,17 @@ impl EventOutput {
         json.begin();
         json.section(&CommonSection { timestamp: now(), smp_id: None, task: None })?;
         json.section(startup)?;
-        let emptied = self.file.as_ref().map_or(Ok(()), |(_, stream)| output::empty(stream.file()));
+        if let (Some(path), None) = (&self.path, &self.file) {
+            self.file = Some(EventStream::new(output::open(path)?));
+        }
+        let emptied = self.file.as_ref().map_or(Ok(()), |stream| output::empty(stream.file()));
         let written = emptied.and_then(|()| self.event(json.finish())).and_then(|()| self.flush());
         written.map_err(|error| self.error(error))
     }
 
     /// Writes what is still in memory.
     pub(super) fn finish(&mut self) -> io::Result<()> {
-        if let Some((path, stream)) = &mut self.file {
+        if let (Some(path), Some(stream)) = (&self.path, &mut self.file) {
             stream.finish()?;
             warn_when_moved(path, stream.file());
         }
@@ -82,8 +85,8 @@ impl EventOutput {
 
     /// An error of writing, with what was written to.
     pub(super) fn error(&self, error: io::Error) -> anyhow::Error {
-        match &self.file {
-            Some((path, _)) if error.kind() != io::ErrorKind::BrokenPipe => output::write_error(path, error),
+        match &self.path {
+            Some(path) if error.kind() != io::ErrorKind::BrokenPipe => output::write_error(path, error),
             _ => anyhow::Error::new(error).context("cannot write events"),
         }
     }
@@ -91,7 +94,7 @@ impl EventOutput {
 
 impl Sink for EventOutput {
     fn event(&mut self, line: &[u8]) -> io::Result<()> {
-        let Some((_, stream)) = &mut self.file else {
+        let Some(stream) = &mut self.file else {
             return self.shown.as_mut().map_or(Ok(()), |shown| shown.event(line));
         };
         stream.event(line)?;
@@ -104,7 +107,7 @@ impl Sink for EventOutput {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        if let Some((_, stream)) = &mut self.file {
+        if let Some(stream) = &mut self.file {
             stream.flush()?;
         }
         if let Some(error) = self.not_shown.take() {
@@ -115,7 +118,7 @@ impl Sink for EventOutput {
 
     fn take_unwritten(&mut self) -> usize {
         match (&mut self.file, &mut self.shown) {
-            (Some((_, stream)), _) => stream.take_unwritten(),
+            (Some(stream), _) => stream.take_unwritten(),
             (None, Some(shown)) => shown.out.take_unwritten(),
             (None, None) => 0,
         }

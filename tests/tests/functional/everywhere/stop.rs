@@ -3,7 +3,8 @@
 //!
 //! Cost: one topology a test and one session, 3 s; 13 tests.
 
-use std::fs::OpenOptions;
+use std::ffi::OsStr;
+use std::fs::{self, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::Command;
 
@@ -53,8 +54,12 @@ fn a_closed_terminal_ends_nothing_under_nohup() -> Result<()> {
 #[test]
 fn a_signal_before_collection_began_ends_at_once_and_leaves_nothing() -> Result<()> {
     let before = run("bpftool", ["-j", "prog", "show"])?;
-    for signal in [libc::SIGINT, libc::SIGTERM] {
-        let process = Process::start(&mut Tracer::command(["collect", "-p", "ip*_rcv", "-o", "/dev/null"])?)?;
+    let directory = tempfile::TempDir::new()?;
+    let (new, old) = (directory.path().join("new.json"), directory.path().join("old.json"));
+    fs::write(&old, "what there was")?;
+    for (signal, file) in [(libc::SIGINT, &new), (libc::SIGTERM, &old)] {
+        let arguments = ["collect", "-p", "ip*_rcv", "-o"].map(OsStr::new);
+        let process = Process::start(&mut Tracer::command(arguments.into_iter().chain([file.as_os_str()]))?)?;
         let tasks = format!("/proc/{}/task", process.id());
         until("it listens to signals", || {
             let names = std::fs::read_dir(&tasks)?.map(|task| std::fs::read_to_string(task?.path().join("comm")));
@@ -66,6 +71,8 @@ fn a_signal_before_collection_began_ends_at_once_and_leaves_nothing() -> Result<
         assert!(ended.stderr.contains("before collection began"), "{}", ended.stderr);
         assert!(!ended.stderr.contains("ready"), "{}", ended.stderr);
     }
+    assert!(!new.exists());
+    assert_eq!(fs::read_to_string(&old)?, "what there was");
     until("nothing stays loaded", || Ok(run("bpftool", ["-j", "prog", "show"])? == before))
 }
 
