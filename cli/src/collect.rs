@@ -10,6 +10,7 @@ mod profile;
 mod stream;
 mod summary;
 
+use std::process::ExitCode;
 use std::sync::mpsc::channel;
 use std::time::Instant;
 
@@ -18,7 +19,7 @@ use tracer_core::collector;
 use tracer_core::error::{Error, ErrorKind};
 use tracer_core::event::core_sections::{ClockOffset, Machine, StartupSection};
 use tracer_core::kernel::Kernel;
-use tracer_core::session::{Options, Session, is_lost_event};
+use tracer_core::session::{Options, Session, Summary, is_lost_event};
 
 use crate::report;
 
@@ -32,8 +33,9 @@ use output::EventOutput;
 /// The level of the event format, as the readers of `startup` know it.
 const FORMAT_LEVEL: &str = "v1.7.0";
 
-/// Runs `tracer collect`. `matches` holds the values of the collectors' own options.
-pub(crate) fn run(args: &CollectArgs, matches: &ArgMatches) -> anyhow::Result<()> {
+/// Runs `tracer collect`. `matches` holds the values of the collectors' own options. What goes wrong once collection has begun is
+/// said in here, and only its exit code is returned.
+pub(crate) fn run(args: &CollectArgs, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     // Whatever can be wrong on our side is found before the kernel is touched.
     let (sender, receiver) = channel();
     let mut control = Control::new(sender.clone(), receiver)?;
@@ -62,23 +64,35 @@ pub(crate) fn run(args: &CollectArgs, matches: &ArgMatches) -> anyhow::Result<()
     };
     let ready = summary::ready(&session, start.elapsed());
     let mut outcome = Ok(());
-    let mut summary = session.run(&mut output, args.stop_after, &ended, |collection| {
+    let collected = session.run(&mut output, args.stop_after, &ended, |collection| {
         control.enter(Phase::Collecting);
         report::line(&ready);
         outcome = control.wait(args, is_shown, collection);
-    })?;
-    let write_error = summary.write_error.take();
-    let finished = write_error.map_or_else(|| output.finish(), Err);
-    summary::print(&session, &summary);
+    });
+    let result = collected.map_err(anyhow::Error::from).and_then(|summary| finish(args, &mut output, summary, outcome));
+    // Said before detaching, which can take long and be interrupted.
+    let code = result.map_or_else(|error| report::failure(&error), |()| ExitCode::SUCCESS);
     control.enter(Phase::Detaching);
     summary::detaching(&session);
     let end = Instant::now();
     session.detach();
     summary::detached(end.elapsed());
+    Ok(code)
+}
+
+/// Writes what is still in memory, and says what was collected. `outcome`: what went wrong while it was.
+fn finish(
+    args: &CollectArgs,
+    output: &mut EventOutput,
+    mut summary: Summary,
+    outcome: anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let write_error = summary.write_error.take();
+    let finished = write_error.map_or_else(|| output.finish(), Err);
+    summary::print(&summary);
     finished.map_err(|error| output.error(error))?;
     outcome?;
-    let lost = summary.losses.iter().any(|(key, _)| is_lost_event(key.cause));
-    if args.strict && lost {
+    if args.strict && summary.losses.keys().any(|key| is_lost_event(key.cause)) {
         return Err(Error::new(ErrorKind::EventsLost, "events were lost").into());
     }
     Ok(())

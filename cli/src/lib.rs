@@ -57,7 +57,7 @@ enum Command {
 /// Runs the program with the arguments of the process.
 pub fn main() -> ExitCode {
     match run(std::env::args_os().collect()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => match error.downcast_ref::<clap::Error>() {
             Some(error) => report::command_line(error),
             None => report::failure(&error),
@@ -65,7 +65,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Vec<OsString>) -> anyhow::Result<()> {
+fn run(arguments: Vec<OsString>) -> anyhow::Result<ExitCode> {
     let collectors = tracer_core::collector::all()?;
     let command = CommandLine::command().mut_subcommand("collect", |command| collect::augment(command, &collectors));
     let mut matches = command.clone().try_get_matches_from(&arguments)?;
@@ -80,11 +80,12 @@ fn run(arguments: Vec<OsString>) -> anyhow::Result<()> {
     match &parsed.command {
         Command::Collect(args) => {
             let own = matches.subcommand_matches("collect").context("the arguments of `collect` are gone")?;
-            collect::run(args, own)
+            return collect::run(args, own);
         }
         Command::Print(args) => print::run(args),
         Command::Sort(args) => sort::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Schema => schema::run(),
     }
+    .map(|()| ExitCode::SUCCESS)
 }

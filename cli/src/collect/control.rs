@@ -98,16 +98,36 @@ impl Control {
         is_shown: bool,
         collection: &mut Collection<'_>,
     ) -> anyhow::Result<()> {
-        let deadline = args.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let job = args.cmd.as_deref().map(|command| self.start(command)).transpose()?;
+        let ended = self.wait_for_end(args, is_shown, job.is_some(), collection);
+        match (ended, job) {
+            (Ok(Some(status)), _) => report_status(args, status),
+            (ended, job) => {
+                if let Some(job) = job {
+                    job.end();
+                }
+                ended.map(drop)
+            }
+        }
+    }
+
+    /// Returns how the command ended, when that is what ends collection.
+    fn wait_for_end(
+        &mut self,
+        args: &CollectArgs,
+        is_shown: bool,
+        has_job: bool,
+        collection: &mut Collection<'_>,
+    ) -> anyhow::Result<Option<io::Result<ExitStatus>>> {
+        let deadline = args.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         // The command has been started, with what the user may do. To end it, should it run as somebody else, takes CAP_KILL.
-        collection.drop_privileges(if job.is_some() { &[Capability::CAP_KILL] } else { &[] })?;
+        collection.drop_privileges(if has_job { &[Capability::CAP_KILL] } else { &[] })?;
         let mut said = 0;
         loop {
             let left = deadline.map_or(TICK, |deadline| deadline.saturating_duration_since(Instant::now()).min(TICK));
             match self.ends.recv_timeout(left) {
-                Ok(End::Command(status)) => return report_status(args, status),
-                Ok(End::Signal | End::Writer) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(End::Command(status)) => return Ok(Some(status)),
+                Ok(End::Signal | End::Writer) | Err(RecvTimeoutError::Disconnected) => return Ok(None),
                 Err(RecvTimeoutError::Timeout) => {
                     let lost = lost_events(&collection.losses()?);
                     if lost > said {
@@ -115,15 +135,11 @@ impl Control {
                         said = lost;
                     }
                     if deadline.is_some_and(|deadline| deadline <= Instant::now()) || is_shown && nobody_reads() {
-                        break;
+                        return Ok(None);
                     }
                 }
             }
         }
-        if let Some(job) = job {
-            job.end();
-        }
-        Ok(())
     }
 
     fn start(&self, command: &str) -> anyhow::Result<Job> {
