@@ -4,18 +4,15 @@
 //! The kernel detaches what a process leaves behind before the process is gone; with many single kprobes that takes minutes.
 //! A child that holds the same attachments outlives us and bears that wait.
 
+use std::fs::{self, DirEntry};
 use std::os::fd::RawFd;
-
-/// No process has more files open, as kernels are set up.
-const MOST_FILES: libc::rlim_t = 1 << 20;
+use std::os::unix::fs::FileTypeExt as _;
 
 /// Ends the process without waiting for anything.
 pub(super) fn leave(code: i32) -> ! {
     // SAFETY: the call takes no pointers.
     let own = unsafe { libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0) } as RawFd;
-    let mut files = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `files` is writable.
-    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut files) };
+    let pipes = pipes();
     // SAFETY: no other thread runs in the child, which calls nothing but the system.
     if own >= 0 && unsafe { libc::fork() } == 0 {
         let mut ended = libc::pollfd { fd: own, events: libc::POLLIN, revents: 0 };
@@ -26,9 +23,9 @@ pub(super) fn leave(code: i32) -> ! {
             // wait for it.
             libc::setsid();
             let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
-            (0..files.rlim_cur.min(MOST_FILES) as RawFd).filter(|&file| file < 3 || is_pipe(file)).for_each(|file| {
+            for &file in [0, 1, 2].iter().chain(&pipes) {
                 libc::dup2(null, file);
-            });
+            }
             while libc::poll(&raw mut ended, 1, -1) < 0 && *libc::__errno_location() == libc::EINTR {}
             libc::_exit(0);
         }
@@ -37,12 +34,12 @@ pub(super) fn leave(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// Whether somebody may be waiting for the end of what is written there.
-fn is_pipe(file: RawFd) -> bool {
-    // SAFETY: an all-zero value is a valid one to be overwritten by the call.
-    let (found, mode) = unsafe {
-        let mut metadata: libc::stat = std::mem::zeroed();
-        (libc::fstat(file, &raw mut metadata) == 0, metadata.st_mode)
+/// What is open and may have somebody waiting at its other end.
+fn pipes() -> Vec<RawFd> {
+    let files = fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    let is_pipe = |file: &DirEntry| {
+        fs::metadata(file.path())
+            .is_ok_and(|metadata| metadata.file_type().is_fifo() || metadata.file_type().is_socket())
     };
-    found && matches!(mode & libc::S_IFMT, libc::S_IFIFO | libc::S_IFSOCK)
+    files.filter(is_pipe).filter_map(|file| file.file_name().to_str()?.parse().ok()).collect()
 }
