@@ -22,6 +22,7 @@ mod preflight;
 mod privileges;
 mod reader;
 mod record;
+mod variables;
 
 use std::borrow::Cow;
 use std::io;

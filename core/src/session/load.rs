@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Loading: constants and sizes are filled in, programs that are not needed stay out, and the verifier has its say.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::CString;
 use std::os::fd::{AsFd as _, AsRawFd as _};
-use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use libbpf_rs::btf::types::{DataSec, Var};
-use libbpf_rs::btf::{Btf, BtfType};
-use libbpf_rs::{AsRawLibbpf as _, MapCore as _, MapFlags, MapHandle, Object, ObjectBuilder, OpenObject};
+use libbpf_rs::{MapCore as _, MapFlags, MapHandle, Object, ObjectBuilder, OpenObject};
 use tracer_ebpf::{objects, wire};
 
+use super::variables::Variables;
 use super::{Running, messages, preflight};
 use crate::error::{Error, ErrorKind};
 use crate::kernel::Kernel;
@@ -54,7 +52,7 @@ pub struct ProgramReport {
 /// A loaded object, not yet attached to anything.
 pub(super) struct Loaded {
     pub(super) object: Object,
-    variables: Vec<Variable>,
+    variables: Variables,
 }
 
 /// The programs of tracking: name, the function that they sit at, and whether an older kernel needs it instead of another.
@@ -204,7 +202,7 @@ fn attempt(plan: &Plan<'_>, collectors: &[usize]) -> Result<Loaded, Refusal> {
     let linked = super::link::link(&parts)?;
 
     let mut open = ObjectBuilder::default().name("tracer")?.open_memory(&linked)?;
-    let variables = variables(&open)?;
+    let variables = Variables::find(&open)?;
     let event_bytes: u32 = hooks.clone().map(|running| running.needs.event_bytes).sum();
     let event_size = (wire::EVENT_FIXED_SIZE + event_bytes).next_multiple_of(8);
     let mut constants: Vec<(&str, Vec<u8>)> = vec![
@@ -219,7 +217,7 @@ fn attempt(plan: &Plan<'_>, collectors: &[usize]) -> Result<Loaded, Refusal> {
         constants.push(("has_tracepoint_cookies", vec![u8::from(plan.features.tracepoint_cookies)]));
     }
     constants.extend(hooks.clone().flat_map(|running| running.needs.constants.iter().cloned()));
-    set_constants(&mut open, &variables, &constants)?;
+    variables.set_constants(&mut open, &constants)?;
     set_sizes(&mut open, plan, event_size)?;
     choose_programs(&mut open, plan);
 
@@ -227,62 +225,6 @@ fn attempt(plan: &Plan<'_>, collectors: &[usize]) -> Result<Loaded, Refusal> {
     let looking = hooks.fold(0, |bits, running| bits | 1 << running.collector.hook.number);
     configure_probes(&object, plan, looking)?;
     Ok(Loaded { object, variables })
-}
-
-/// A global variable of the object: in which section, and where in it.
-struct Variable {
-    name: String,
-    section: &'static str,
-    offset: usize,
-    size: usize,
-}
-
-/// Finds the global variables. libbpf-rs finds them only for code that was generated with the object.
-fn variables(open: &OpenObject) -> Result<Vec<Variable>, Refusal> {
-    // SAFETY: the pointer is that of a live object, which `open` keeps alive longer than the borrow.
-    let raw = unsafe { open.as_libbpf_object().as_ref() };
-    let btf = Btf::from_bpf_object(raw)?
-        .ok_or_else(|| Error::new(ErrorKind::Failure, "the linked eBPF object has no type information"))?;
-    let mut found = Vec::new();
-    for section in btf.type_by_kind::<DataSec<'_>>() {
-        let Some(map) = [".rodata", ".bss", ".data"].into_iter().find(|name| section.name() == Some(OsStr::new(name)))
-        else {
-            continue;
-        };
-        for entry in section.iter() {
-            let variable: Option<BtfType<'_>> = btf.type_by_id(entry.ty);
-            let name =
-                variable.filter(|ty| Var::try_from(*ty).is_ok()).and_then(|ty| ty.name()?.to_str().map(str::to_owned));
-            if let Some(name) = name {
-                found.push(Variable { name, section: map, offset: entry.offset as usize, size: entry.size });
-            }
-        }
-    }
-    Ok(found)
-}
-
-fn set_constants(open: &mut OpenObject, variables: &[Variable], constants: &[(&str, Vec<u8>)]) -> Result<(), Error> {
-    let mut map = open
-        .maps_mut()
-        .find(|map| map.name().to_string_lossy().ends_with(".rodata"))
-        .ok_or_else(|| Error::new(ErrorKind::Failure, "the linked eBPF object has no constants"))?;
-    let data = map.initial_value_mut().ok_or_else(|| Error::new(ErrorKind::Failure, "the constants have no value"))?;
-    for (name, value) in constants {
-        let place = variables
-            .iter()
-            .find(|found| found.name == *name && found.section == ".rodata" && found.size == value.len())
-            .and_then(|found| data.get_mut(found.offset..found.offset + found.size));
-        match place {
-            Some(place) => place.copy_from_slice(value),
-            None => {
-                return Err(Error::new(
-                    ErrorKind::Failure,
-                    format!("the eBPF programs have no {}-byte constant `{name}`", value.len()),
-                ));
-            }
-        }
-    }
-    Ok(())
 }
 
 fn set_sizes(open: &mut OpenObject, plan: &Plan<'_>, event_size: u32) -> Result<(), Refusal> {
@@ -397,29 +339,9 @@ impl Loaded {
         MapHandle::try_from(&map).map_err(|error| Error::new(ErrorKind::Failure, format!("the map `{name}`: {error}")))
     }
 
-    /// The memory of a global variable that is not constant; the kernel sees what is written there at once.
-    fn variable(&self, name: &str, length: usize) -> Result<NonNull<u8>, Error> {
-        let missing =
-            || Error::new(ErrorKind::Failure, format!("the eBPF programs have no {length}-byte variable `{name}`"));
-        let found = self
-            .variables
-            .iter()
-            .find(|found| found.name == name && found.size == length && found.section != ".rodata")
-            .ok_or_else(missing)?;
-        let map =
-            self.object.maps().find(|map| map.name().to_string_lossy().ends_with(found.section)).ok_or_else(missing)?;
-        let mut size = 0;
-        // SAFETY: the map is alive; libbpf returns the memory that it shares with the kernel, and its size.
-        let memory = unsafe { libbpf_sys::bpf_map__initial_value(map.as_libbpf_object().as_ptr(), &raw mut size) };
-        let memory =
-            NonNull::new(memory.cast::<u8>()).filter(|_| found.offset + length <= size as usize).ok_or_else(missing)?;
-        // SAFETY: the offset was just checked to lie inside.
-        Ok(unsafe { memory.add(found.offset) })
-    }
-
     /// Switches collection on or off in all programs at once.
     pub(super) fn set_enabled(&self, enabled: bool) -> Result<(), Error> {
-        let place = self.variable("enabled", 1)?;
+        let place = self.variables.memory(&self.object, "enabled", 1)?;
         // SAFETY: the byte belongs to a mapping that lives as long as the object; programs read it concurrently, which an
         // atomic store allows.
         unsafe { AtomicBool::from_ptr(place.as_ptr().cast()) }.store(enabled, Ordering::SeqCst);
@@ -428,7 +350,7 @@ impl Loaded {
 
     /// Sets a 64-bit variable.
     pub(super) fn set_u64(&self, name: &str, value: u64) -> Result<(), Error> {
-        let place = self.variable(name, size_of::<u64>())?;
+        let place = self.variables.memory(&self.object, name, size_of::<u64>())?;
         // SAFETY: as above; the compiler of eBPF aligns 64-bit variables.
         unsafe { place.as_ptr().cast::<u64>().write_volatile(value) };
         Ok(())
@@ -436,14 +358,14 @@ impl Loaded {
 
     /// What happened to the table of tracked packets so far.
     pub(super) fn tracking_counters(&self) -> Result<wire::tracking_counters, Error> {
-        let place = self.variable("tracking_counters", size_of::<wire::tracking_counters>())?;
+        let place = self.variables.memory(&self.object, "tracking_counters", size_of::<wire::tracking_counters>())?;
         // SAFETY: as above; the struct is made of integers, which the programs only ever add to.
         Ok(unsafe { place.as_ptr().cast::<wire::tracking_counters>().read_volatile() })
     }
 
     /// What became of packets under a cap on events so far.
     pub(super) fn sampling(&self) -> Result<wire::sampling, Error> {
-        let place = self.variable("sampling", size_of::<wire::sampling>())?;
+        let place = self.variables.memory(&self.object, "sampling", size_of::<wire::sampling>())?;
         // SAFETY: as above; the struct is made of integers that stand each for itself.
         Ok(unsafe { place.as_ptr().cast::<wire::sampling>().read_volatile() })
     }

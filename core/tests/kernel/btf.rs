@@ -38,6 +38,17 @@ fn tells_a_packet_from_a_pointer_to_one() {
 }
 
 #[test]
+fn knows_the_size_of_a_struct() {
+    let mut builder = BtfBuilder::new();
+    builder.typedef("alias", 0);
+    builder.structure("bpf_link_info");
+    let btf = Btf::parse(builder.build()).unwrap();
+    let types = Types::new(&btf, None);
+    assert_eq!(types.struct_size("bpf_link_info"), Some(8));
+    assert_eq!(types.struct_size("alias"), None);
+}
+
+#[test]
 fn a_module_refers_to_types_and_names_of_vmlinux() {
     let mut vmlinux = BtfBuilder::new();
     let skb = vmlinux.structure("sk_buff");
