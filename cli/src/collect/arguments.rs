@@ -76,22 +76,19 @@ pub(super) enum Choice<'a> {
     Suggested(&'a str),
 }
 
+impl<'a> Choice<'a> {
+    fn of(name: &'a str, otherwise: fn(&'a str) -> Self) -> Self {
+        if name == "auto" { Self::Auto } else { otherwise(name) }
+    }
+}
+
 impl CollectArgs {
     /// The collectors that were asked for.
     pub(super) fn collectors(&self) -> Vec<Choice<'_>> {
-        let choice = |name: &'_ str| name == "auto";
-        let mut choices: Vec<Choice<'_>> = Vec::new();
-        choices
-            .extend(self.collectors.iter().map(|name| if choice(name) { Choice::Auto } else { Choice::Named(name) }));
-        choices.extend(
-            self.profile_collectors
-                .iter()
-                .map(|name| if choice(name) { Choice::Auto } else { Choice::Suggested(name) }),
-        );
-        if choices.is_empty() {
-            choices.push(Choice::Auto);
-        }
-        choices
+        let named = self.collectors.iter().map(|name| Choice::of(name, Choice::Named));
+        let suggested = self.profile_collectors.iter().map(|name| Choice::of(name, Choice::Suggested));
+        let choices: Vec<Choice<'_>> = named.chain(suggested).collect();
+        if choices.is_empty() { vec![Choice::Auto] } else { choices }
     }
 
     /// The probes that were asked for, or the default ones.

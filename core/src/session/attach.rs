@@ -12,6 +12,7 @@ use tracer_ebpf::wire;
 use crate::error::{Error, ErrorKind};
 use crate::kernel::Kernel;
 use crate::kernel::features::{Features, attach_multi, attach_tracepoint, load_program};
+use crate::kernel::privileges;
 use crate::probe::{AttachError, Origin, Probe, ProbeType, explain};
 
 use super::kprobe::{KprobeSource, allow_open_files, close_all};
@@ -287,6 +288,9 @@ impl<'a> Attacher<'a> {
                     Ok(Means::RawTracepoint)
                 }
                 Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Err(AttachError::NoTracepoint(Vec::new())),
+                Err(error) if matches!(error.raw_os_error(), Some(libc::EPERM | libc::EACCES)) => {
+                    Err(AttachError::NotPermitted(privileges::enough(self.kernel)))
+                }
                 Err(error) => Err(AttachError::Other(error.to_string())),
             });
         }

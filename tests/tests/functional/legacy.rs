@@ -88,7 +88,12 @@ fn kprobes_and_return_probes_show_a_ping_and_what_is_missing_is_said() -> Result
     }
     assert_eq!(pings, 20, "{}", recorded.ended.stderr);
     assert_eq!(events.at("ip6_input").filter(|event| event.flow().is_some()).count(), 20);
-    assert!(recorded.ended.stderr.contains("this kernel does not count"), "{}", recorded.ended.stderr);
+    let stderr = &recorded.ended.stderr;
+    let before_ready = stderr.lines().take_while(|line| !line.starts_with("ready")).collect::<String>();
+    for limit in ["does not count the hits", "attaches to functions one by one", "tells returns apart by their order"] {
+        assert!(before_ready.contains(limit), "{stderr}");
+        assert_eq!(stderr.matches(limit).count(), 1, "{stderr}");
+    }
     Ok(())
 }
 
