@@ -2,7 +2,7 @@
 //! Where commands write: standard output, or a file that only its owner may read.
 
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, BufWriter};
+use std::io::{self, BufWriter, Write as _};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
@@ -34,6 +34,15 @@ pub(crate) fn stdout(source: &Source) -> anyhow::Result<BufWriter<File>> {
 /// Whether nobody looks at what is written to standard output, neither on a terminal nor with a pager.
 pub(crate) fn is_out_of_sight(stdout: &BufWriter<File>) -> bool {
     stdout.get_ref().metadata().is_ok_and(|metadata| metadata.is_file())
+}
+
+/// Writes all of a text to standard output.
+///
+/// # Errors
+/// When it can't be written.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(stdout_error)
 }
 
 /// An error about writing to standard output.

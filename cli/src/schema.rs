@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `tracer schema`: the JSON schema of an event.
 
-use std::io::{self, Write as _};
-
 use tracer_core::event::schema::event_schema;
 use tracer_core::event::section_table::SectionTable;
 
@@ -11,6 +9,5 @@ use crate::output;
 /// Runs `tracer schema`.
 pub(crate) fn run() -> anyhow::Result<()> {
     let schema = event_schema(&SectionTable::registered()?);
-    let text = serde_json::to_string_pretty(&schema)?;
-    writeln!(io::stdout(), "{text}").map_err(output::stdout_error)
+    output::print(&format!("{}\n", serde_json::to_string_pretty(&schema)?))
 }

@@ -2,13 +2,13 @@
 //! `tracer inspect kernel`.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 
 use tracer_core::collector;
 use tracer_core::kernel::Kernel;
 use tracer_core::overview::{Overview, Trial};
 
 use super::FormatName;
+use crate::output;
 
 /// Shows what the machine offers.
 pub(super) fn run(kernel: &Kernel, format: FormatName) -> anyhow::Result<()> {
@@ -18,7 +18,7 @@ pub(super) fn run(kernel: &Kernel, format: FormatName) -> anyhow::Result<()> {
         FormatName::Json => format!("{}\n", serde_json::to_string_pretty(&overview)?),
         FormatName::Text => text(&overview),
     };
-    Ok(io::stdout().write_all(text.as_bytes())?)
+    output::print(&text)
 }
 
 /// Lines of a label, an answer, and more about it, under headings.

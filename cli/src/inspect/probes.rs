@@ -2,7 +2,6 @@
 //! `tracer inspect probes`.
 
 use std::fmt::Write as _;
-use std::io::{self, BufWriter, Write as _};
 
 use serde::Serialize;
 use tracer_core::collector::{self, Collector};
@@ -11,21 +10,21 @@ use tracer_core::probe::inspect::{Place, inspect, inspect_packets};
 use tracer_core::probe::{PacketPlace, ProbeSpec, ProbeType};
 
 use super::FormatName;
-use crate::report;
+use crate::{output, report};
 
 /// Shows what fits the patterns; without any, all that has a packet.
 pub(super) fn run(kernel: &Kernel, patterns: &[ProbeSpec], format: FormatName) -> anyhow::Result<()> {
     let collectors = collector::all()?;
     let found = if patterns.is_empty() { inspect_packets(kernel)? } else { inspect(kernel, patterns)? };
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut text = String::new();
     for place in &found.places {
         let line = Line::new(place, &collectors);
         match format {
-            FormatName::Json => writeln!(out, "{}", serde_json::to_string(&line)?)?,
-            FormatName::Text => write!(out, "{}", line.text())?,
+            FormatName::Json => text += &format!("{}\n", serde_json::to_string(&line)?),
+            FormatName::Text => text += &line.text(),
         }
     }
-    out.flush()?;
+    output::print(&text)?;
     for unseen in &found.unseen {
         report::warning(unseen);
     }
