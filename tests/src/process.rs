@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! A program that runs beside the test.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::os::unix::process::ExitStatusExt as _;
@@ -132,6 +133,23 @@ impl Process {
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// What `status` in /proc says of each of its threads.
+    ///
+    /// # Errors
+    /// When that can't be read. Threads that end meanwhile are left out.
+    pub fn threads(&self) -> Result<Vec<String>> {
+        let mut threads = Vec::new();
+        for thread in fs::read_dir(format!("/proc/{}/task", self.id()))? {
+            match fs::read_to_string(thread?.path().join("status")) {
+                Ok(status) => threads.push(status),
+                // It ended before, or while, its file was open.
+                Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(threads)
     }
 
     /// Waits for a line on stderr that `wanted` likes and returns it.

@@ -123,9 +123,7 @@ fn only_the_privilege_to_read_the_counters_is_kept() -> Result<()> {
     let topology = Topology::ipv4_only()?;
     let recording = Tracer::collect(["-p", "ip_rcv"]).start()?;
     let effective = || -> Result<Vec<u64>> {
-        let threads = std::fs::read_dir(format!("/proc/{}/task", recording.process.id()))?;
-        let sets = threads.map(|thread| {
-            let status = std::fs::read_to_string(thread?.path().join("status"))?;
+        let sets = recording.process.threads()?.into_iter().map(|status| {
             let set = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap_or_default();
             Ok(u64::from_str_radix(set.trim(), 16)?)
         });

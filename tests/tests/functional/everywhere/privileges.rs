@@ -14,12 +14,6 @@ fn value(status: &str, name: &str) -> Result<String> {
     Ok(found.with_context(|| format!("no {name} in {status}"))?.trim().to_owned())
 }
 
-/// The `status` of all threads.
-fn threads(process: u32) -> Result<Vec<String>> {
-    let entries = fs::read_dir(format!("/proc/{process}/task"))?;
-    entries.map(|entry| Ok(fs::read_to_string(entry?.path().join("status"))?)).collect()
-}
-
 const SETS: [&str; 5] = ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"];
 
 #[test]
@@ -27,11 +21,13 @@ fn no_thread_keeps_a_privilege_and_collecting_goes_on() -> Result<()> {
     let recording = Tracer::collect(["-p", "tp:net:netif_rx/stack", "-p", "ip_rcv", "-p", "kr:icmp_rcv"]).start()?;
     // Said right behind `ready`.
     until("all threads have given up their privileges", || {
-        Ok(threads(recording.process.id())?
+        Ok(recording
+            .process
+            .threads()?
             .iter()
             .all(|status| value(status, "CapEff").is_ok_and(|set| !set.contains(|c| c != '0'))))
     })?;
-    for status in threads(recording.process.id())? {
+    for status in recording.process.threads()? {
         for set in SETS {
             assert_eq!(value(&status, set)?.trim_matches('0'), "", "{set} of {status}");
         }
@@ -63,10 +59,8 @@ fn the_command_may_do_what_the_user_may() -> Result<()> {
     // To end a command that runs as somebody else.
     const KILL: u64 = 1 << 5;
     until("all threads have given up their privileges", || {
-        let sets = threads(recording.process.id())?
-            .iter()
-            .map(|status| value(status, "CapPrm"))
-            .collect::<Result<Vec<_>>>()?;
+        let sets =
+            recording.process.threads()?.iter().map(|status| value(status, "CapPrm")).collect::<Result<Vec<_>>>()?;
         Ok(sets.iter().all(|set| u64::from_str_radix(set, 16).is_ok_and(|set| set & !KILL == 0)))
     })?;
     assert_eq!(recording.stop(libc::SIGINT)?.ended.code(), 0);
