@@ -9,7 +9,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::Command;
 
 use anyhow::{Result, ensure};
-use tracer_tests::{Events, Process, Recorded, Snmp, Topology, Tracer, run, until};
+use tracer_tests::{Events, Process, Recorded, Snmp, Topology, Tracer, run, until, until_detached};
 
 /// All that a namespace received was recorded.
 fn has_all(recorded: &Recorded, topology: &Topology) -> Result<()> {
@@ -53,17 +53,14 @@ fn a_closed_terminal_ends_nothing_under_nohup() -> Result<()> {
 
 #[test]
 fn a_signal_before_collection_began_ends_at_once_and_leaves_nothing() -> Result<()> {
-    let before = run("bpftool", ["-j", "prog", "show"])?;
     let directory = tempfile::TempDir::new()?;
     let (new, old) = (directory.path().join("new.json"), directory.path().join("old.json"));
     fs::write(&old, "what there was")?;
     for (signal, file) in [(libc::SIGINT, &new), (libc::SIGTERM, &old)] {
         let arguments = ["collect", "-p", "ip*_rcv", "-o"].map(OsStr::new);
         let process = Process::start(&mut Tracer::command(arguments.into_iter().chain([file.as_os_str()]))?)?;
-        let tasks = format!("/proc/{}/task", process.id());
         until("it listens to signals", || {
-            let names = std::fs::read_dir(&tasks)?.map(|task| std::fs::read_to_string(task?.path().join("comm")));
-            Ok(names.flatten().any(|name| name == "signals\n"))
+            Ok(process.threads()?.iter().any(|status| status.lines().any(|line| line == "Name:\tsignals")))
         })?;
         process.signal(signal)?;
         let ended = process.wait()?;
@@ -73,7 +70,7 @@ fn a_signal_before_collection_began_ends_at_once_and_leaves_nothing() -> Result<
     }
     assert!(!new.exists());
     assert_eq!(fs::read_to_string(&old)?, "what there was");
-    until("nothing stays loaded", || Ok(run("bpftool", ["-j", "prog", "show"])? == before))
+    until_detached()
 }
 
 #[test]
