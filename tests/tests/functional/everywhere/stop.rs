@@ -85,9 +85,10 @@ fn a_second_signal_ends_at_once() -> Result<()> {
     let recording = Tracer::collect(["-p", "k:ip_rcv", "-p", "k:icmp_rcv", "-o", &fifo_name]).without_file().start()?;
     topology.red.ping("10.0.0.2", 1000)?;
     recording.process.signal(libc::SIGINT)?;
-    // Another signal: two of one kind may be delivered as one.
+    // Another signal: two of one kind may be delivered as one. Of two that wait together either may be the second.
     let recorded = recording.stop(libc::SIGTERM)?;
-    assert_eq!(recorded.ended.code(), 128 + libc::SIGTERM, "{}", recorded.ended.stderr);
+    let code = recorded.ended.code();
+    assert!([128 + libc::SIGINT, 128 + libc::SIGTERM].contains(&code), "{code}: {}", recorded.ended.stderr);
     Ok(())
 }
 
