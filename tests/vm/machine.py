@@ -178,7 +178,8 @@ class Machine:
             if status:
                 return int((shared / "status").read_text())
             if gone:
-                raise Failure("the machine died under the command") if started else BootFailure("QEMU ended")
+                status = f"QEMU ended with status {vng.returncode}"
+                raise Failure(f"the machine died under the command: {status}") if started else BootFailure(status)
             if time.monotonic() > deadline:
                 if started:
                     raise Failure(f"timeout: the command took longer than {self.timeout:g} s")
