@@ -279,9 +279,9 @@ fn says_what_can_not_be_written() -> Result<()> {
     );
     ensure!(!Path::new("/nowhere").exists());
     assert_eq!(
-        said(&nobody(&[]), &["-o", "/root/events.json"])?,
+        said(&nobody(&[]), &["-o", "/etc/events.json"])?,
         "exit 3\n\
-         error: cannot write `/root/events.json`\n\
+         error: cannot write `/etc/events.json`\n\
          caused by: Permission denied (os error 13)\n"
     );
     Ok(())
