@@ -4,6 +4,7 @@
 pub mod collector;
 pub mod error;
 pub mod event;
+pub mod filter;
 pub mod kernel;
 pub mod overview;
 pub mod probe;

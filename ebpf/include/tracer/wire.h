@@ -44,6 +44,12 @@
 /* Room in front of an event, where the `sk_buff` that the event is about is copied to (232 bytes on 6.1 to 7.2). */
 #define SKB_COPY_SIZE 256
 
+/*
+ * So many bytes of the beginning of a packet are at hand for a packet filter: Ethernet, a VLAN tag, IPv6 and TCP fit. It asks
+ * for others one by one.
+ */
+#define FILTER_WINDOW 80
+
 /* Slots of scratch memory a CPU has: task, softirq, hardirq and NMI can each be in the middle of an event. */
 #define SCRATCH_SLOTS 4
 
@@ -54,6 +60,23 @@ enum probe_flags {
 	PROBE_STACK = 2,
 	/* The packet may have been freed already: never begin to track at this probe. */
 	PROBE_PACKET_MAY_BE_GONE = 4,
+};
+
+/* A packet as a packet filter sees it. */
+struct packet_view {
+	/* Where its first byte is in the kernel's memory. */
+	__u64 start;
+	/* Where its struct sk_buff is, for the bytes that are not in one piece with the first. */
+	__u64 skb;
+	/* Bytes from `start` on that are in one piece. */
+	__u32 linear;
+	/* Bytes that there are. A filter that asks for others does not match. */
+	__u32 length;
+	/* What the filter calls its length (`len`, `greater`, `less`). */
+	__u32 wire_length;
+	/* Bytes that are in the window: `length`, or FILTER_WINDOW when that is less. */
+	__u32 window_length;
+	__u8 window[FILTER_WINDOW];
 };
 
 /* What the programs know about one probe. Argument numbers count from 0. */

@@ -27,9 +27,11 @@ fn stopped_at_a_failure(ended: &Ended, file: &Path, reason: &str, hits: u64) -> 
     let stored = Events::read(file)?.hits().count() as u64;
     let said = ended.stderr.lines().find_map(|line| line.strip_suffix(" lost")?.split_once(" events, "));
     let (events, lost) = said.with_context(|| format!("no summary in {}", ended.stderr))?;
-    assert_eq!(events.parse::<u64>()?, stored, "{}", ended.stderr);
+    let number = |text: &str| text.parse::<u64>().with_context(|| format!("no summary in {:?}", ended.stderr));
+    let (events, lost) = (number(events)?, number(lost)?);
+    assert_eq!(events, stored, "{}", ended.stderr);
     // Until it had ended, more may have come by.
-    assert!(stored > 10 && lost.parse::<u64>()? > 0 && stored + lost.parse::<u64>()? <= hits, "{}", ended.stderr);
+    assert!(stored > 10 && lost > 0 && stored + lost <= hits, "{}", ended.stderr);
     Ok(())
 }
 
