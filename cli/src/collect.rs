@@ -52,6 +52,8 @@ pub(crate) fn run(args: &CollectArgs, matches: &ArgMatches) -> anyhow::Result<Ex
         probes: args.probes(),
         ring_size: args.ring_size,
         table_size: args.table_size,
+        filter: Default::default(),
+        filters: Vec::new(),
         max_events_per_second: args.max_events_per_second,
     };
     let mut session = Session::open(&kernel, options)?;

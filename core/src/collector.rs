@@ -91,7 +91,7 @@ pub struct Hook {
 #[derive(Debug, Default)]
 pub struct Needs {
     pub(crate) constants: Vec<(&'static str, Vec<u8>)>,
-    pub(crate) symbols: Vec<(&'static str, &'static str)>,
+    pub(crate) paged_data: bool,
     pub(crate) event_bytes: u32,
     /// The programs that tracking takes, when it is asked for.
     pub(crate) tracking: Option<Vec<&'static str>>,
@@ -104,10 +104,9 @@ impl Needs {
         self.constants.push((variable, value.to_vec()));
     }
 
-    /// Puts the address of a kernel symbol into a 64-bit `volatile` variable of the hook before collection begins; it stays 0
-    /// when the kernel has no such symbol or hides it.
-    pub fn symbol_address(&mut self, variable: &'static str, symbol: &'static str) {
-        self.symbols.push((variable, symbol));
+    /// Reads bytes of packets that are not in their linear part, through `page_address()`.
+    pub fn paged_data(&mut self) {
+        self.paged_data = true;
     }
 
     /// Asks for this much room in an event beyond what every event has.

@@ -2,7 +2,7 @@
 //! Filters as eBPF: what stands between a text, which `tracer-filters` translates, and the programs, into which a session
 //! links the result.
 //!
-//! Two functions are generated. Each gets a pointer in R1 and returns in R0 whether the packet matches (0: no). R6 to R9 need
+//! Three functions are generated. Each gets a pointer in R1 and returns in R0 whether the packet matches (0: no). R6 to R9 need
 //! not be saved. The stack of a function is at most [`STACK_LIMIT`] bytes.
 //!
 //! - The **packet filter**: R1 points to a `struct packet_view`, in memory that takes variable offsets (a map's value). There
@@ -10,13 +10,24 @@
 //!   window are had by calling `load` ([`Program::loads`]): R1 is the view, R2 the offset (64 bits), R3 the size (1, 2 or 4
 //!   bytes); it returns the big-endian number there, or [`OUT_OF_RANGE`] when the packet ends before it.
 //! - The **metadata filter**: R1 points to a copy of the packet's `struct sk_buff` (`SKB_COPY_SIZE` bytes, in memory as above), and
-//!   R2 is its address in the kernel; both are 0 at a probe that has no packet. It calls helpers of the kernel only.
+//!   R2 is its address in the kernel. It is asked at a probe that has no packet only when it does not need one. It calls helpers of
+//!   the kernel only.
+
+mod graft;
+
+use bpf_ins::{Instruction, JumpOperation, Register};
+use tracer_ebpf::{objects, wire};
+
+use crate::error::{Error, ErrorKind};
 
 /// What the function `load` returns when the packet has no such bytes.
-pub const OUT_OF_RANGE: u64 = u64::MAX;
+pub const OUT_OF_RANGE: u64 = wire::OUT_OF_RANGE as i64 as u64;
 
 /// Bytes of stack that a filter may use.
 pub const STACK_LIMIT: i16 = 128;
+
+/// Filters that a session has at most: the one for all probes, and those of single ones.
+pub const MAX_FILTERS: usize = wire::MAX_FILTERS as usize - 1;
 
 /// The body of a filter function: every way through it ends with `exit`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,4 +37,132 @@ pub struct Program {
     /// Which of them call the function `load`: calls of another eBPF function (`BPF_PSEUDO_CALL`) whose target is filled in when
     /// the program is linked.
     pub loads: Vec<usize>,
+}
+
+/// A filter as the user wrote it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct FilterText {
+    /// The packet filter, in libpcap's syntax.
+    pub packet: Option<String>,
+    /// The metadata filter.
+    pub metadata: Option<String>,
+}
+
+impl FilterText {
+    /// Whether it lets everything pass.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A filter, translated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filter {
+    /// What it was made from.
+    pub text: FilterText,
+    /// The packet filter.
+    pub packet: Option<PacketPrograms>,
+    /// The metadata filter.
+    pub metadata: Option<MetadataProgram>,
+}
+
+/// A packet filter, translated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PacketPrograms {
+    /// For packets that begin with an Ethernet header.
+    pub ethernet: Program,
+    /// For packets that begin with an IP header; without it none of them matches.
+    pub raw: Option<Program>,
+    /// It speaks of VLAN tags: one that is beside the packet's bytes counts as one of them.
+    pub sees_vlan_tags: bool,
+}
+
+/// A metadata filter, translated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetadataProgram {
+    /// The program.
+    pub program: Program,
+    /// It asks about the packet, not only about the task.
+    pub needs_packet: bool,
+}
+
+impl Filter {
+    /// Flags of the probes at which it decides.
+    pub(crate) fn probe_flags(&self) -> u32 {
+        let mut flags = 0;
+        if let Some(packet) = &self.packet {
+            flags |= wire::PROBE_FILTER_PACKET | wire::PROBE_FILTER_NEEDS_PACKET;
+            if packet.sees_vlan_tags {
+                flags |= wire::PROBE_FILTER_VLAN;
+            }
+        }
+        if let Some(metadata) = &self.metadata {
+            flags |= wire::PROBE_FILTER_METADATA;
+            if metadata.needs_packet {
+                flags |= wire::PROBE_FILTER_NEEDS_PACKET;
+            }
+        }
+        flags
+    }
+}
+
+/// The objects that filters take, with the generated functions in them. Filters are numbered from 1 on, in their order.
+///
+/// # Errors
+/// When they are more or larger than can be linked.
+pub(crate) fn objects(filters: &[Filter]) -> Result<Vec<Vec<u8>>, Error> {
+    if filters.len() > MAX_FILTERS {
+        return Err(Error::new(
+            ErrorKind::BadFilter,
+            format!("{} different filters, and {MAX_FILTERS} at most", filters.len()),
+        ));
+    }
+    // The number is the last argument.
+    let choose_packet = |of: fn(&Filter) -> Option<&Program>| Program::choose(filters.iter().map(of), Register::R2);
+    let mut objects = Vec::new();
+    if filters.iter().any(|filter| filter.packet.is_some()) {
+        objects.push(objects::FILTER_PACKET.to_vec());
+        let ethernet = choose_packet(|filter| filter.packet.as_ref().map(|packet| &packet.ethernet))?;
+        objects.push(graft::graft(objects::FILTER_ETHERNET, "filter_ethernet", &ethernet)?);
+        let raw = choose_packet(|filter| filter.packet.as_ref()?.raw.as_ref())?;
+        objects.push(graft::graft(objects::FILTER_RAW, "filter_raw", &raw)?);
+    }
+    if filters.iter().any(|filter| filter.metadata.is_some()) {
+        let programs = filters.iter().map(|filter| filter.metadata.as_ref().map(|metadata| &metadata.program));
+        let metadata = Program::choose(programs, Register::R3)?;
+        objects.push(graft::graft(objects::FILTER_FIELDS, "filter_fields", &metadata)?);
+    }
+    Ok(objects)
+}
+
+impl Program {
+    /// One program out of several, of which the number in a register chooses, counted from 1 on. Where there is none of a number,
+    /// nothing matches.
+    fn choose<'a>(programs: impl Iterator<Item = Option<&'a Self>>, number: Register) -> Result<Self, Error> {
+        let programs: Vec<_> = programs.collect();
+        if let [Some(only)] = programs[..] {
+            return Ok(only.clone());
+        }
+        let mut chosen = Self::default();
+        for (program, expected) in programs.into_iter().zip(1..) {
+            let Some(program) = program else { continue };
+            let size = program.instructions.len();
+            let behind = i16::try_from(size).map_err(|_| {
+                Error::new(ErrorKind::BadFilter, format!("a filter takes {size} instructions, and {} at most", i16::MAX))
+            })?;
+            chosen.push(Instruction::jmp_if(number, JumpOperation::IfNotEqual, expected, behind));
+            let start = chosen.instructions.len();
+            chosen.loads.extend(program.loads.iter().map(|index| start + index));
+            chosen.instructions.extend(&program.instructions);
+        }
+        chosen.push(Instruction::mov32(Register::R0, 0));
+        chosen.push(Instruction::exit());
+        Ok(chosen)
+    }
+
+    fn push(&mut self, instruction: Instruction) {
+        let (first, second) = instruction.encode();
+        self.instructions.push(first);
+        self.instructions.extend(second);
+    }
 }

@@ -11,6 +11,8 @@ use std::str::FromStr;
 
 use tracer_ebpf::wire;
 
+use crate::filter::FilterText;
+
 pub use attach_error::AttachError;
 pub(crate) use attach_error::{explain, symbol_obstacle};
 pub use resolve::{Resolution, resolve};
@@ -46,7 +48,8 @@ pub enum Origin {
     Suggested,
 }
 
-/// A probe, or with `*` many of them, as written: `[TYPE:]TARGET[/stack]`.
+/// A probe, or with `*` many of them, as written: `[TYPE:]TARGET[/stack][/filter=TEXT][/meta=TEXT]`. A filter can hold slashes: it goes
+/// to the next one behind which an option stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeSpec {
     /// The type.
@@ -55,6 +58,8 @@ pub struct ProbeSpec {
     pub target: String,
     /// Record the kernel stack at each hit.
     pub stack: bool,
+    /// Its own filter, in place of the one for all probes.
+    pub filter: Option<FilterText>,
     /// Who asked for it.
     pub origin: Origin,
 }
@@ -72,20 +77,34 @@ pub enum ProbeSpecError {
     #[error("`{0}` is no name of a function or tracepoint")]
     Target(String),
     /// An option that does not exist.
-    #[error("`/{0}` is no option of a probe; there is `/stack`")]
+    #[error("`/{0}` is no option of a probe; there are `/stack`, `/filter=PCAP_FILTER` and `/meta=META_FILTER`")]
     Option(String),
+    /// An option that is there already.
+    #[error("`/{0}` is there twice")]
+    Twice(&'static str),
 }
 
 impl FromStr for ProbeSpec {
     type Err = ProbeSpecError;
 
     fn from_str(text: &str) -> Result<Self, ProbeSpecError> {
-        let (place, option) = text.split_once('/').map_or((text, None), |(place, option)| (place, Some(option)));
-        let stack = match option {
-            None => false,
-            Some("stack") => true,
-            Some(other) => return Err(ProbeSpecError::Option(other.to_owned())),
-        };
+        let (place, options) = text.split_once('/').map_or((text, None), |(place, options)| (place, Some(options)));
+        let (mut stack, mut filter) = (false, FilterText::default());
+        for option in options.into_iter().flat_map(split_options) {
+            let (name, place, text) = match option.split_once('=') {
+                None if option == "stack" => {
+                    stack = true;
+                    continue;
+                }
+                Some(("filter", text)) => ("filter", &mut filter.packet, text),
+                Some(("meta", text)) => ("meta", &mut filter.metadata, text),
+                _ => return Err(ProbeSpecError::Option(option.to_owned())),
+            };
+            if place.replace(text.to_owned()).is_some() {
+                return Err(ProbeSpecError::Twice(name));
+            }
+        }
+        let filter = Some(filter).filter(|filter| !filter.is_empty());
         let (probe_type, target) = match place.split_once(':') {
             None => (ProbeType::Kprobe, place),
             Some(("kprobe" | "k", target)) => (ProbeType::Kprobe, target),
@@ -106,14 +125,42 @@ impl FromStr for ProbeSpec {
         if !valid {
             return Err(ProbeSpecError::Target(target.to_owned()));
         }
-        Ok(Self { probe_type, target: target.to_owned(), stack, origin: Origin::Named })
+        Ok(Self { probe_type, target: target.to_owned(), stack, filter, origin: Origin::Named })
+    }
+}
+
+/// The options of a probe. A slash begins one only where an option's name follows, or at the start: filters have slashes, too.
+fn split_options(mut options: &str) -> Vec<&str> {
+    let mut split = Vec::new();
+    loop {
+        let is_option = |rest: &str| {
+            let name = rest.split(['=', '/']).next().unwrap_or_default();
+            matches!(name, "stack" | "filter" | "meta")
+        };
+        let end = options.match_indices('/').map(|(at, _)| at).find(|&at| is_option(&options[at + 1..]));
+        let Some(end) = end else {
+            split.push(options);
+            return split;
+        };
+        split.push(&options[..end]);
+        options = &options[end + 1..];
     }
 }
 
 impl fmt::Display for ProbeSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.probe_type.name(), self.target)?;
-        if self.stack { f.write_str("/stack") } else { Ok(()) }
+        if self.stack {
+            f.write_str("/stack")?;
+        }
+        let filter = self.filter.as_ref();
+        if let Some(text) = filter.and_then(|filter| filter.packet.as_ref()) {
+            write!(f, "/filter={text}")?;
+        }
+        if let Some(text) = filter.and_then(|filter| filter.metadata.as_ref()) {
+            write!(f, "/meta={text}")?;
+        }
+        Ok(())
     }
 }
 
@@ -121,7 +168,7 @@ impl ProbeSpec {
     /// Everything of a type.
     pub fn all(probe_type: ProbeType) -> Self {
         let target = if probe_type == ProbeType::RawTracepoint { "*:*" } else { "*" };
-        Self { probe_type, target: target.to_owned(), stack: false, origin: Origin::Named }
+        Self { probe_type, target: target.to_owned(), stack: false, filter: None, origin: Origin::Named }
     }
 
     /// The same probe, asked for by somebody who can do without.
@@ -164,6 +211,8 @@ pub struct Probe {
     pub module: Option<String>,
     /// Record the kernel stack.
     pub stack: bool,
+    /// Its own filter, in place of the one for all probes.
+    pub filter: Option<FilterText>,
     /// Who asked for it.
     pub origin: Origin,
     /// Where the packet is.
@@ -216,7 +265,7 @@ pub fn matches(pattern: &str, name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Origin, ProbeSpec, ProbeSpecError, ProbeType, matches};
+    use super::{FilterText, Origin, ProbeSpec, ProbeSpecError, ProbeType, matches};
 
     #[test]
     fn reads_every_form() {
@@ -226,6 +275,7 @@ mod tests {
                 probe_type: ProbeType::Kprobe,
                 target: "ip_rcv".to_owned(),
                 stack: false,
+                filter: None,
                 origin: Origin::Named,
             };
             assert_eq!(spec(text), expected, "{text}");
@@ -236,6 +286,18 @@ mod tests {
         assert_eq!(spec("kr:udp_*").to_string(), "kretprobe:udp_*");
         assert_eq!(spec("tp:*").to_string(), "raw_tracepoint:*:*");
         assert_eq!(spec("ip_rcv_finish_core.isra.0").target, "ip_rcv_finish_core.isra.0");
+    }
+
+    #[test]
+    fn filters_may_hold_slashes() {
+        let spec: ProbeSpec = r#"ip_rcv/filter=net 10.0.0.0/8 and tcp/stack/meta=sk_buff.dev.name == "a/b""#.parse().unwrap();
+        let filter = FilterText {
+            packet: Some("net 10.0.0.0/8 and tcp".to_owned()),
+            metadata: Some(r#"sk_buff.dev.name == "a/b""#.to_owned()),
+        };
+        assert_eq!((spec.stack, &spec.filter), (true, &Some(filter)));
+        assert_eq!(spec.to_string().parse(), Ok(spec));
+        assert_eq!("ip_rcv/filter=a/filter=b".parse::<ProbeSpec>(), Err(ProbeSpecError::Twice("filter")));
     }
 
     #[test]

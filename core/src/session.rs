@@ -36,6 +36,7 @@ use tracer_ebpf::wire;
 use crate::collector::{Collector, Decode, Needs};
 use crate::error::{Error, ErrorKind};
 use crate::event::core_sections::Loss;
+use crate::filter::{self, Filter, FilterText};
 use crate::kernel::Kernel;
 use crate::kernel::privileges::Capability;
 use crate::probe::{Origin, Probe, ProbeSpec, ProbeType, resolve};
@@ -59,6 +60,11 @@ pub use record::text;
 /// How often counters are looked at while collecting.
 const LOSS_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Variables of the programs that lead from a page to its memory, and the symbols at whose addresses the kernel keeps them; the names
+/// are those of x86.
+const PAGE_SYMBOLS: [(&str, &str); 2] =
+    [("vmemmap_base_at", "vmemmap_base"), ("page_offset_base_at", "page_offset_base")];
+
 const NS_PER_SECOND: u64 = 1_000_000_000;
 
 /// What a session is opened with.
@@ -72,6 +78,10 @@ pub struct Options<'a> {
     pub arguments: &'a ArgMatches,
     /// Where to look.
     pub probes: Vec<ProbeSpec>,
+    /// The filter of probes that have none of their own.
+    pub filter: FilterText,
+    /// All filters that are asked for, translated.
+    pub filters: Vec<Filter>,
     /// Size of the ring between kernel and user space in bytes; a power of two and a multiple of the page size.
     pub ring_size: u32,
     /// Packets tracked at a time; a power of two.
@@ -156,15 +166,20 @@ impl<'k> Session<'k> {
                 Err(error) => warnings.push(format!("collector `{}` is off: {error}", collector.name)),
             }
         }
+        let filter_objects = filter::objects(&options.filters)?;
         let mut specs = options.probes;
         specs.extend(collectors.iter().flat_map(|running| running.needs.probes.iter().cloned()));
         let tracking = match collectors.iter().find_map(|running| running.needs.tracking.clone()) {
             Some(tracking) => tracking,
             // Packets are left out whole, so it must be known which is which.
             None if max_events_per_second.is_some() => tracking_programs(kernel)?,
+            // A packet passes a filter from its first match on.
+            None if !options.filters.is_empty() => tracking_programs(kernel)?,
             None => Vec::new(),
         };
-        let wants_symbols = collectors.iter().any(|running| !running.needs.symbols.is_empty())
+        let reads_paged_data = options.filters.iter().any(|filter| filter.packet.is_some())
+            || collectors.iter().any(|running| running.needs.paged_data);
+        let wants_symbols = reads_paged_data
             // Stacks are named when they come, but the kernel tells addresses only to those who are privileged.
             || specs.iter().any(|spec| spec.stack || spec.probe_type != ProbeType::RawTracepoint);
 
@@ -182,6 +197,9 @@ impl<'k> Session<'k> {
                 dispatcher: options.dispatcher,
                 collectors: &collectors,
                 probes: &resolution.probes,
+                filter: &options.filter,
+                filters: &options.filters,
+                filter_objects: &filter_objects,
                 ring_size: options.ring_size,
                 table_size: options.table_size,
                 event_interval: max_events_per_second.map_or(0, |events| NS_PER_SECOND.div_ceil(events.max(1).into())),
@@ -203,7 +221,7 @@ impl<'k> Session<'k> {
             }
             warnings.push(off);
         }
-        for (variable, symbol) in collectors.iter().flat_map(|running| &running.needs.symbols) {
+        for (variable, symbol) in PAGE_SYMBOLS.into_iter().filter(|_| reads_paged_data) {
             let address = kernel.symbols().ok().and_then(|symbols| symbols.addresses(symbol).next());
             loaded.set_u64(variable, address.unwrap_or(0))?;
         }

@@ -3,6 +3,8 @@
 #include <tracer/engine.h>
 #include <tracer/atomic.h>
 #include <tracer/dispatch.h>
+#include <tracer/filter.h>
+#include <tracer/packet.h>
 #include <tracer/sampling.h>
 #include <tracer/tracking.h>
 
@@ -52,12 +54,28 @@ struct {
 	__type(value, struct loss_counters);
 } losses SEC(".maps");
 
+volatile u64 vmemmap_base_at;
+volatile u64 page_offset_base_at;
+
+/* Stand-ins for filters that a session does not have. */
+__weak int filter_packet(u32 slot, u32 filter, u64 packet, u32 flags)
+{
+	return 1;
+}
+
+__weak int filter_metadata(u32 slot, u32 filter, u64 packet)
+{
+	return 1;
+}
+
 /* What is known about calls that have not returned yet. A call that never returns (its task died) is pushed out. */
 struct call {
 	struct sk_buff *packet;
 	struct net_device *device;
 	u64 number;
-	u64 index;
+	u32 index;
+	/* The filter does not take it: its return is skipped. */
+	u32 unwanted;
 };
 
 struct {
@@ -109,50 +127,6 @@ INTERNAL int find_packet(struct hit *hit, u64 argument)
 	return 0;
 }
 
-/* Finds out who the packet in this buffer is, beginning to track it if need be. */
-static __always_inline void recognise(struct hit *hit, u64 head)
-{
-	hit->number = tracked_number(head);
-	if (!hit->number && hit->probe && !(hit->probe->flags & PROBE_PACKET_MAY_BE_GONE))
-		hit->number = begin_tracking(head, hit->timestamp);
-}
-
-/* Reads what there is to know of the packet, in one go, and finds out who it is. */
-static __always_inline void read_packet(struct hit *hit, struct scratch *scratch)
-{
-	struct sk_buff *packet = hit->packet, *copy = (void *)scratch->skb;
-	u32 size = bpf_core_type_size(struct sk_buff);
-
-	if (size > SKB_COPY_SIZE)
-		size = SKB_COPY_SIZE;
-	if (bpf_probe_read_kernel(copy, size, packet)) {
-		incomplete(hit);
-		hit->packet = NULL;
-		return;
-	}
-	hit->skb = copy;
-	if (!event_interval && tracking_enabled && copy->head)
-		recognise(hit, (u64)copy->head);
-}
-
-/* Only who the packet is: without memory to read the rest into, or before it is known whether it is wanted. */
-static __always_inline void read_head(struct hit *hit)
-{
-	struct sk_buff *packet = hit->packet;
-	u64 head = 0;
-
-	if (packet && tracking_enabled && !bpf_core_read(&head, sizeof(head), &packet->head) && head)
-		recognise(hit, head);
-}
-
-/* Under a cap on events: decides whether this one is left out. */
-static __always_inline bool is_left_out(struct hit *hit)
-{
-	if (!hit->is_return)
-		read_head(hit);
-	return hit->number ? hit->number & LEFT_OUT : !admit_event(hit->timestamp);
-}
-
 static __always_inline struct scratch *claim_scratch(struct hit *hit)
 {
 	u32 first = bpf_get_smp_processor_id() * SCRATCH_SLOTS;
@@ -167,6 +141,89 @@ static __always_inline struct scratch *claim_scratch(struct hit *hit)
 		}
 	}
 	return NULL;
+}
+
+/* Reads what there is to know of the packet, in one go, and returns its buffer. */
+static __always_inline u64 read_packet(struct hit *hit, struct scratch *scratch)
+{
+	struct sk_buff *copy = (void *)scratch->skb;
+	u32 size = bpf_core_type_size(struct sk_buff);
+
+	if (size > SKB_COPY_SIZE)
+		size = SKB_COPY_SIZE;
+	if (bpf_probe_read_kernel(copy, size, hit->packet)) {
+		incomplete(hit);
+		hit->packet = NULL;
+		return 0;
+	}
+	hit->skb = copy;
+	return (u64)copy->head;
+}
+
+/* Only the packet's buffer: without memory to read the rest into, or before it is known whether that is wanted. */
+static __always_inline u64 read_head(struct hit *hit)
+{
+	struct sk_buff *packet = hit->packet;
+	u64 head = 0;
+
+	bpf_core_read(&head, sizeof(head), &packet->head);
+	return head;
+}
+
+/* Asks the filter of the probe. */
+static __always_inline bool passes_filter(struct hit *hit, struct scratch *scratch)
+{
+	u32 flags = hit->probe->flags, filter = hit->probe->filter;
+	u64 packet = (u64)hit->packet;
+
+	if (!packet && flags & PROBE_FILTER_NEEDS_PACKET)
+		return false;
+	if (!scratch) {
+		count_loss(hit->index, LOSS_NO_SCRATCH);
+		return false;
+	}
+	if (flags & PROBE_FILTER_PACKET && !filter_packet(hit->slot, filter, packet, flags)) {
+		if (scratch->view.unreadable)
+			count_loss(hit->index, LOSS_FILTER_UNREADABLE);
+		return false;
+	}
+	return !(flags & PROBE_FILTER_METADATA) || filter_metadata(hit->slot, filter, packet);
+}
+
+/*
+ * Whether the filter takes a hit, which is decided before anything is paid for an event. Finds out who the packet is, beginning to
+ * track it if need be. A packet passes a filter that it has passed before, whatever became of it since.
+ */
+static __always_inline bool is_wanted(struct hit *hit, struct scratch *scratch)
+{
+	u32 filter = hit->probe->filter;
+	u64 head = 0;
+
+	if (hit->packet)
+		head = scratch ? read_packet(hit, scratch) : read_head(hit);
+	if (tracking_enabled && head)
+		hit->number = tracked_number(head);
+	if (filter && !(hit->number && has_passed(hit->number, filter))) {
+		if (!passes_filter(hit, scratch))
+			return false;
+		if (hit->number)
+			note_passed(hit->number, filter);
+	}
+	hit->timestamp = bpf_ktime_get_ns();
+	if (tracking_enabled && head && !hit->number && !(hit->probe->flags & PROBE_PACKET_MAY_BE_GONE)) {
+		hit->number = begin_tracking(head, hit->timestamp);
+		if (filter && hit->number)
+			note_passed(hit->number, filter);
+	}
+	return true;
+}
+
+/* Under a cap on events: whether this one is left out. */
+static __always_inline bool is_left_out(struct hit *hit)
+{
+	if (!event_interval)
+		return false;
+	return hit->number ? hit->number & LEFT_OUT : !admit_event(hit->timestamp);
 }
 
 static __always_inline void append_stack(struct hit *hit)
@@ -205,38 +262,13 @@ static __always_inline void send(struct hit *hit, struct scratch *scratch)
 		count_loss(hit->index, LOSS_RING_FULL);
 }
 
-INTERNAL int process(struct hit *hit)
+/* Builds and sends the event of a hit that is wanted. */
+static __always_inline void build_event(struct hit *hit, struct scratch *scratch)
 {
-	struct record_header *header;
-	struct scratch *scratch;
-	u64 task;
+	struct record_header *header = (void *)scratch->event;
+	u64 task = bpf_get_current_pid_tgid();
 
-	if (!hit->probe)
-		return 0;
-	if (event_interval && is_left_out(hit)) {
-		count_loss(hit->index, LOSS_SAMPLED_OUT);
-		return 0;
-	}
-	scratch = claim_scratch(hit);
-	hit->address = (u64)hit->packet;
-	if (hit->is_return)
-		hit->packet = NULL;
-	else if (scratch && hit->packet)
-		read_packet(hit, scratch);
-	else if (!event_interval)
-		read_head(hit);
-	if (hit->number && !identify(hit, hit->number)) {
-		hit->number = 0;
-		if (event_interval)
-			charge_event();
-	}
-	if (!scratch) {
-		count_loss(hit->index, LOSS_NO_SCRATCH);
-		return 0;
-	}
 	hit->event = scratch->event;
-	header = (void *)scratch->event;
-	task = bpf_get_current_pid_tgid();
 	header->timestamp = hit->timestamp;
 	header->process_id = task >> 32;
 	header->thread_id = task;
@@ -253,16 +285,62 @@ INTERNAL int process(struct hit *hit)
 	if (hit->incomplete)
 		count_loss(hit->index, LOSS_INCOMPLETE);
 	send(hit, scratch);
-	scratch->busy = 0;
+}
+
+INTERNAL int process(struct hit *hit)
+{
+	/* Under a cap most hits are left out: what they don't need is done when that is known. */
+	bool late = event_interval && hit->probe && !hit->probe->filter;
+	struct scratch *scratch = NULL;
+
+	if (!hit->probe)
+		return 0;
+	hit->address = (u64)hit->packet;
+	if (!late)
+		scratch = claim_scratch(hit);
+	if (!hit->is_return && !is_wanted(hit, scratch))
+		goto release;
+	if (is_left_out(hit)) {
+		count_loss(hit->index, LOSS_SAMPLED_OUT);
+		goto release;
+	}
+	if (late)
+		scratch = claim_scratch(hit);
+	if (hit->is_return)
+		hit->packet = NULL;
+	else if (late && scratch && hit->packet)
+		read_packet(hit, scratch);
+	if (hit->number && !identify(hit, hit->number)) {
+		hit->number = 0;
+		if (event_interval)
+			charge_event();
+	}
+	if (scratch)
+		build_event(hit, scratch);
+	else
+		count_loss(hit->index, LOSS_NO_SCRATCH);
+release:
+	if (scratch)
+		scratch->busy = 0;
 	return 0;
 }
 
-INTERNAL int remember_call(struct hit *hit, struct call_key *key)
+INTERNAL int remember_call(struct hit *hit, struct call_key *key, bool even_unwanted)
 {
+	struct scratch *scratch = NULL;
 	struct call call = { .index = hit->index };
 	struct sk_buff *packet;
 
-	read_head(hit);
+	if (!hit->probe || !key)
+		return 0;
+	/* Only a filter reads more of the packet than where its buffer is. */
+	if (hit->probe->filter)
+		scratch = claim_scratch(hit);
+	call.unwanted = !is_wanted(hit, scratch);
+	if (scratch)
+		scratch->busy = 0;
+	if (call.unwanted && !even_unwanted)
+		return 0;
 	packet = hit->packet;
 	call.packet = packet;
 	call.number = hit->number;
@@ -270,7 +348,7 @@ INTERNAL int remember_call(struct hit *hit, struct call_key *key)
 		bpf_core_read(&call.device, sizeof(call.device), &packet->dev);
 	if (!call.device)
 		call.device = hit->device_argument;
-	if (key && !bpf_map_update_elem(&calls, key, &call, BPF_ANY))
+	if (!bpf_map_update_elem(&calls, key, &call, BPF_ANY))
 		return 1;
 	count_loss(hit->index, LOSS_CALL_TABLE_FULL);
 	return 0;
@@ -286,8 +364,10 @@ INTERNAL int recall(struct hit *hit, struct call_key *key)
 	hit->packet = call->packet;
 	hit->device_argument = call->device;
 	hit->number = call->number;
-	if (!configure(hit, call->index))
-		return 0;
+	if (call->unwanted)
+		hit->probe = NULL;
+	else
+		configure(hit, call->index);
 	bpf_map_delete_elem(&calls, key);
 	return 1;
 }

@@ -43,7 +43,7 @@ int kretprobe_entry(struct pt_regs *regs)
 			key.which++;
 		}
 	}
-	remember_call(&hit, &key);
+	remember_call(&hit, &key, true);
 	return 0;
 }
 
@@ -99,5 +99,5 @@ int kretprobe_session(struct pt_regs *regs)
 	if (!enabled || !at_entry(&hit, regs, true))
 		return 1;
 	*cookie = key.place = fetch_add(&next_call, 1);
-	return !remember_call(&hit, &key);
+	return !remember_call(&hit, &key, false);
 }

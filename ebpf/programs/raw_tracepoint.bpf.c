@@ -34,7 +34,6 @@ static __always_inline int tracepoint(struct bpf_raw_tracepoint_args *context, c
 
 	if (!configure(&hit, index) || !hit.probe)
 		return 0;
-	hit.timestamp = bpf_ktime_get_ns();
 	hit.context = context;
 	if (hit.probe->packet_argument != NO_ARGUMENT) {
 		find_packet(&hit, pick(arguments, hit.probe->packet_argument));

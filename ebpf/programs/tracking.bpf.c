@@ -33,6 +33,8 @@ struct packet {
 	u64 hits;
 	/* Buffers that lead here. 0: the slot is free. */
 	u64 buffers;
+	/* Filters that it has passed, one bit for each. */
+	u64 passed;
 	/* Under a cap on events: how many of its events the budget has been charged with in advance. */
 	u64 expected;
 };
@@ -115,6 +117,7 @@ INTERNAL u64 begin_tracking(u64 head, u64 timestamp)
 	packet->first_seen = timestamp;
 	packet->first_head = head;
 	packet->hits = 0;
+	packet->passed = 0;
 	packet->buffers = 1;
 	packet->number = number;
 	if (bpf_map_update_elem(&buffers, &head, &number, BPF_ANY)) {
@@ -124,6 +127,22 @@ INTERNAL u64 begin_tracking(u64 head, u64 timestamp)
 	}
 	__sync_fetch_and_add(&tracking_counters.tracked, 1);
 	return number;
+}
+
+INTERNAL int has_passed(u64 number, u32 filter)
+{
+	struct packet *packet = packet_numbered(number);
+
+	return packet && packet->passed >> (filter % MAX_FILTERS) & 1;
+}
+
+INTERNAL int note_passed(u64 number, u32 filter)
+{
+	struct packet *packet = packet_numbered(number);
+
+	if (packet)
+		fetch_or(&packet->passed, 1ULL << (filter % MAX_FILTERS));
+	return 0;
 }
 
 INTERNAL int identify(struct hit *hit, u64 number)

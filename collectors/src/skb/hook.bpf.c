@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include <tracer/collectors.h>
 
+#include <tracer/packet.h>
+
 #include <bpf/bpf_endian.h>
 
 #include "event.h"
@@ -11,23 +13,8 @@ const volatile u32 snaplen = 255;
 /* Sections besides the packet itself, one bit for each `enum skb_section`. */
 const volatile u32 skb_sections;
 
-/* Where the kernel keeps the base addresses that lead from a page to its memory; 0: unknown, paged data is left out. */
-volatile u64 vmemmap_base_at;
-volatile u64 page_offset_base_at;
-
-#define ETHERNET_HEADER 14
-#define ARPHRD_ETHER 1
-#define ARPHRD_LOOPBACK 772
-#define ETH_P_IP 0x0800
-#define ETH_P_IPV6 0x86dd
-#define PAGE_SHIFT 12
-/* Fragments and listed buffers that are looked at: all that an sk_buff holds, and some of a list. */
-#define MAX_PIECES 24
-/* Both kinds of page fragment have this size. */
-#define FRAGMENT_SIZE 16
 /* What stands in front of a packet's bytes. */
 #define PACKET_HEADERS (sizeof(struct section_header) + sizeof(struct skb_packet_event))
-#define HEADER_UNSET 0xffff
 
 /*
  * Copies up to `size` bytes of kernel memory into the packet section that begins `at` bytes from the start of the event,
@@ -55,20 +42,6 @@ static __always_inline bool copy_into(u8 *event, u32 at, const void *from, u32 s
 	return true;
 }
 
-/* The memory of a page, 0 when it has no address or it can't be told. */
-static __always_inline u64 page_address(u64 page)
-{
-	u64 vmemmap_base = 0, page_offset_base = 0;
-
-	/* A set lowest bit says that this is device memory. */
-	if (!page || page & 1 || !vmemmap_base_at || !page_offset_base_at)
-		return 0;
-	if (bpf_probe_read_kernel(&vmemmap_base, sizeof(vmemmap_base), (void *)vmemmap_base_at) ||
-	    bpf_probe_read_kernel(&page_offset_base, sizeof(page_offset_base), (void *)page_offset_base_at))
-		return 0;
-	return page_offset_base + ((page - vmemmap_base) / bpf_core_type_size(struct page) << PAGE_SHIFT);
-}
-
 /*
  * The next three are global functions, which take plain numbers only: the verifier goes through such a function once, not once
  * for every call in every state. `slot` says which scratch memory holds the event.
@@ -86,26 +59,14 @@ __noinline int copy_buffer(u32 slot, u32 at, u64 from, u32 size, u32 want)
 __noinline int copy_fragment(u32 slot, u32 at, u64 element, u32 want)
 {
 	struct scratch *scratch = bpf_map_lookup_elem(&scratch_memory, &slot);
-	u32 offset, size;
-	u64 page;
+	u64 from;
+	u32 size;
 
 	if (!scratch || at > EVENT_FIXED_SIZE - PACKET_HEADERS)
 		return 0;
-	if (bpf_core_type_exists(struct skb_frag)) {
-		struct skb_frag *fragment = (void *)element;
-
-		page = BPF_CORE_READ(fragment, netmem);
-		offset = BPF_CORE_READ(fragment, offset);
-		size = BPF_CORE_READ(fragment, len);
-	} else {
-		struct bio_vec *fragment = (void *)element;
-
-		page = (u64)BPF_CORE_READ(fragment, bv_page);
-		offset = BPF_CORE_READ(fragment, bv_offset);
-		size = BPF_CORE_READ(fragment, bv_len);
-	}
-	page = page_address(page);
-	return page && copy_into(scratch->event, at, (void *)(page + offset), size, want);
+	from = fragment_address(element);
+	size = fragment_size(element);
+	return from && copy_into(scratch->event, at, (void *)from, size, want);
 }
 
 /* Data outside the linear part: page fragments first, then the buffers of the fragment list, each with fragments of its own. */
@@ -134,24 +95,6 @@ __noinline int copy_paged(u32 slot, u32 at, u64 shared_info, u32 want)
 		}
 	}
 	return 0;
-}
-
-/*
- * The valid MAC header of an Ethernet packet, as offset from `head`; HEADER_UNSET when there is none. A header behind the
- * data is a leftover: the packet was put into a tunnel since. `skb->mac_len` says nothing about transmitted packets.
- */
-static __always_inline u32 ethernet_header(const struct sk_buff *skb, u32 data)
-{
-	u32 mac = skb->mac_header, network = skb->network_header;
-	unsigned short type = 0;
-
-	if (mac == HEADER_UNSET || mac > data || mac == network || mac + ETHERNET_HEADER > skb->tail)
-		return HEADER_UNSET;
-	if (network == mac + ETHERNET_HEADER || data == mac + ETHERNET_HEADER)
-		return mac;
-	if (skb->dev && bpf_core_read(&type, sizeof(type), &skb->dev->type))
-		return HEADER_UNSET;
-	return !skb->dev || type == ARPHRD_ETHER || type == ARPHRD_LOOPBACK ? mac : HEADER_UNSET;
 }
 
 static __always_inline void append_packet(struct hit *hit, const struct sk_buff *skb)
@@ -210,13 +153,8 @@ static __always_inline void append_packet(struct hit *hit, const struct sk_buff 
 static __always_inline void append_vlan(struct hit *hit, const struct sk_buff *skb)
 {
 	struct skb_vlan_event *event;
-	bool present;
 
-	if (bpf_core_field_exists(skb->vlan_all))
-		present = skb->vlan_all;
-	else
-		present = BPF_CORE_READ_BITFIELD(skb, vlan_present);
-	if (!present)
+	if (!has_vlan_tag(skb))
 		return;
 	event = append(hit, COLLECTOR_SKB, SKB_VLAN, sizeof(*event));
 	if (!event)

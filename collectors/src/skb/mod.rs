@@ -42,9 +42,7 @@ inventory::submit! {
             needs.constant("skb_sections", sections(arguments).to_ne_bytes());
             // Twice: see `copy_bytes` in the hook.
             needs.event_bytes(2 * snaplen);
-            // From a page fragment to its bytes; the names are those of x86.
-            needs.symbol_address("vmemmap_base_at", "vmemmap_base");
-            needs.symbol_address("page_offset_base_at", "page_offset_base");
+            needs.paged_data();
             Ok(Box::new(Decoder::default()))
         },
     }

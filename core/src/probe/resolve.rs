@@ -131,6 +131,10 @@ impl<'a> Resolver<'a> {
         if let Some(&index) = self.known.get(&(spec.probe_type, target.to_owned())) {
             let probe = &mut self.found.probes[index];
             probe.stack |= spec.stack;
+            // The filter of a probe that is named counts more than that of a wildcard.
+            if spec.filter.is_some() && (probe.filter.is_none() || !spec.is_wildcard()) {
+                probe.filter.clone_from(&spec.filter);
+            }
             if spec.origin == Origin::Named && !spec.is_wildcard() {
                 probe.origin = Origin::Named;
             }
@@ -160,6 +164,7 @@ pub(super) fn probe(spec: &ProbeSpec, target: &str, described: Option<&Described
         target: target.to_owned(),
         module: described.and_then(|described| described.module).map(str::to_owned),
         stack: spec.stack,
+        filter: spec.filter.clone(),
         origin: if spec.is_wildcard() { Origin::Suggested } else { spec.origin.clone() },
         packet: described.map_or(PacketPlace::Nowhere, |described| packet_place(&described.prototype, reachable)),
         device_argument: pointer_to("net_device"),

@@ -11,6 +11,7 @@ use tracer_ebpf::{objects, wire};
 use super::variables::Variables;
 use super::{Running, messages, preflight};
 use crate::error::{Error, ErrorKind};
+use crate::filter::{Filter, FilterText};
 use crate::kernel::Kernel;
 use crate::kernel::btf::Types;
 use crate::kernel::features::Features;
@@ -22,6 +23,11 @@ pub(super) struct Plan<'a> {
     pub(super) dispatcher: &'static [u8],
     pub(super) collectors: &'a [Running],
     pub(super) probes: &'a [Probe],
+    /// The filter of probes that have none of their own.
+    pub(super) filter: &'a FilterText,
+    /// All filters, and the objects that they take.
+    pub(super) filters: &'a [Filter],
+    pub(super) filter_objects: &'a [Vec<u8>],
     /// Bytes, a power of two and a multiple of the page size.
     pub(super) ring_size: u32,
     /// Packets that are tracked at a time, a power of two.
@@ -198,6 +204,7 @@ fn attempt(plan: &Plan<'_>, collectors: &[usize]) -> Result<Loaded, Refusal> {
     if plan.has(ProbeType::RawTracepoint) {
         parts.push(objects::RAW_TRACEPOINT);
     }
+    parts.extend(plan.filter_objects.iter().map(Vec::as_slice));
     parts.extend(hooks.clone().map(|running| running.collector.hook.object));
     let linked = super::link::link(&parts)?;
 
@@ -291,6 +298,13 @@ fn configure_probes(object: &Object, plan: &Plan<'_>, collectors: u32) -> Result
         if probe.packet_may_be_gone {
             flags |= wire::PROBE_PACKET_MAY_BE_GONE;
         }
+        let text = probe.filter.as_ref().unwrap_or(plan.filter);
+        let number = plan.filters.iter().zip(1..).find(|(filter, _)| filter.text == *text);
+        // Where no packet is, a filter that speaks of one has nothing to say.
+        let filter = number.filter(|(filter, _)| {
+            probe.packet != PacketPlace::Nowhere || filter.probe_flags() & wire::PROBE_FILTER_NEEDS_PACKET == 0
+        });
+        flags |= filter.map_or(0, |(filter, _)| filter.probe_flags());
         let beside = |argument: Option<u8>| argument.filter(|_| probe.packet == PacketPlace::Nowhere).unwrap_or(none);
         let config = wire::probe_config {
             collectors,
@@ -299,6 +313,7 @@ fn configure_probes(object: &Object, plan: &Plan<'_>, collectors: u32) -> Result
             packet_argument,
             device_argument: beside(probe.device_argument),
             namespace_argument: beside(probe.namespace_argument),
+            filter: filter.map_or(0, |(_, number)| number),
             ..Default::default()
         };
         // SAFETY: the struct has explicit padding only, so all of its bytes are initialised.

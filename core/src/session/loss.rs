@@ -103,6 +103,7 @@ impl LossCounters {
                 (wire::LOSS_INCOMPLETE, "incomplete"),
                 (wire::LOSS_CALL_TABLE_FULL, "call_table_full"),
                 (wire::LOSS_ENTRY_UNKNOWN, "entry_unknown"),
+                (wire::LOSS_FILTER_UNREADABLE, "filter_unreadable"),
                 (wire::LOSS_SAMPLED_OUT, SAMPLED_OUT),
             ] {
                 let at = at as usize * size_of::<u64>();

@@ -260,6 +260,7 @@ mod tests {
             target: "ip_rcv".to_owned(),
             module: None,
             stack: true,
+            filter: None,
             origin: Origin::Named,
             packet: PacketPlace::Nowhere,
             device_argument: None,

@@ -62,7 +62,6 @@ static __always_inline int at_entry(struct hit *hit, struct pt_regs *regs, bool 
 	}
 	if (!configure(hit, index) || !hit->probe)
 		return 0;
-	hit->timestamp = bpf_ktime_get_ns();
 	hit->context = regs;
 	if (hit->probe->packet_argument != NO_ARGUMENT) {
 		find_packet(hit, argument(regs, hit->probe->packet_argument));

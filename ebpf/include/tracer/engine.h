@@ -32,10 +32,13 @@ struct call_key {
 	u64 which;
 };
 
-/* Remembers a call at its entry. False: it could not be remembered. */
-INTERNAL int remember_call(struct hit *hit, struct call_key *key);
+/*
+ * Remembers a call at its entry, if the filter takes it. False: it does not, or the call could not be remembered. Where the return
+ * of a call comes anyway it must be known that it is not wanted: `even_unwanted`.
+ */
+INTERNAL int remember_call(struct hit *hit, struct call_key *key, bool even_unwanted);
 
-/* Gets back, at its return, what remember_call() knew of a call. False: nothing. */
+/* Gets back, at its return, what remember_call() knew of a call; without a probe when it is not wanted. False: nothing. */
 INTERNAL int recall(struct hit *hit, struct call_key *key);
 
 /* Whether remember_call() knows a call. */

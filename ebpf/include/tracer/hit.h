@@ -29,6 +29,7 @@ struct scratch {
 	/* Events that were built here. */
 	u64 built;
 	u8 skb[SKB_COPY_SIZE];
+	struct packet_view view;
 	u8 event[EVENT_FIXED_SIZE];
 };
 

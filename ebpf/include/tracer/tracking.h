@@ -17,6 +17,12 @@ INTERNAL u64 tracked_number(u64 head);
 /* Begins to track the packet in this buffer and returns its number, 0 when the table did not take it. */
 INTERNAL u64 begin_tracking(u64 head, u64 timestamp);
 
+/* Whether packet `number` has passed a filter at an earlier hit. */
+INTERNAL int has_passed(u64 number, u32 filter);
+
+/* Packet `number` has passed a filter. */
+INTERNAL int note_passed(u64 number, u32 filter);
+
 /* Fills in who packet `number` is and counts this hit. False: it was evicted. */
 INTERNAL int identify(struct hit *hit, u64 number);
 

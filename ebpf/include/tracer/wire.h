@@ -60,7 +60,19 @@ enum probe_flags {
 	PROBE_STACK = 2,
 	/* The packet may have been freed already: never begin to track at this probe. */
 	PROBE_PACKET_MAY_BE_GONE = 4,
+	/* Its filter has a packet filter. */
+	PROBE_FILTER_PACKET = 8,
+	/* Its packet filter speaks of VLAN tags: one that is beside the packet's bytes counts as one of them. */
+	PROBE_FILTER_VLAN = 16,
+	/* Its filter has a metadata filter. */
+	PROBE_FILTER_METADATA = 32,
+	/* Its metadata filter asks about the packet, not only about the task. */
+	PROBE_FILTER_NEEDS_PACKET = 64,
 };
+
+/* Filters are numbered from 1 on: one bit for each says which a packet has passed. */
+#define MAX_FILTERS 64
+
 
 /* A packet as a packet filter sees it. */
 struct packet_view {
@@ -76,7 +88,21 @@ struct packet_view {
 	__u32 wire_length;
 	/* Bytes that are in the window: `length`, or FILTER_WINDOW when that is less. */
 	__u32 window_length;
+	/* Bytes that the filter asked for and that could not be read. */
+	__u64 unreadable;
 	__u8 window[FILTER_WINDOW];
+};
+
+/* What the function `load` of a packet filter returns when the packet has no such bytes. */
+#define OUT_OF_RANGE (~0ULL)
+
+/* How a packet begins. */
+enum packet_kind {
+	/* It can't be filtered: there is no header, and nothing to build one from. */
+	PACKET_HEADLESS,
+	PACKET_ETHERNET,
+	/* With an IPv4 or IPv6 header. */
+	PACKET_RAW,
 };
 
 /* What the programs know about one probe. Argument numbers count from 0. */
@@ -88,7 +114,9 @@ struct probe_config {
 	__u8 packet_argument;
 	__u8 device_argument;
 	__u8 namespace_argument;
-	__u8 padding[5];
+	/* The filter that decides here, 0: none. */
+	__u8 filter;
+	__u8 padding[4];
 };
 
 /* The beginning of every record in the ring. */
@@ -135,6 +163,8 @@ enum loss_cause {
 	LOSS_CALL_TABLE_FULL,
 	/* The return of a call whose entry is not known: it was made before collection began, or pushed out by others. */
 	LOSS_ENTRY_UNKNOWN,
+	/* Bytes that a packet filter asked for could not be read: whether the packet matches is not known, and it is left out. */
+	LOSS_FILTER_UNREADABLE,
 	/* Left out to keep the cap on events: no loss, but what the user asked for. */
 	LOSS_SAMPLED_OUT,
 	LOSS_CAUSES,

@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::{ArgMatches, Command};
+use tracer_core::filter::FilterText;
 use tracer_core::collector::{self, Collector};
 use tracer_core::kernel::Kernel;
 use tracer_core::probe::{PacketPlace, ProbeSpec, resolve};
@@ -62,6 +63,8 @@ pub(crate) fn options<'a>(
         probes: probes.iter().map(|probe| probe.parse::<ProbeSpec>()).collect::<Result<_, _>>()?,
         ring_size: 1 << 20,
         table_size: 16_384,
+        filter: FilterText::default(),
+        filters: Vec::new(),
         max_events_per_second: None,
     })
 }

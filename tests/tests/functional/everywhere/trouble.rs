@@ -42,7 +42,7 @@ fn a_full_disk_ends_collection_with_a_file_that_can_be_read() -> Result<()> {
     let folder = directory.path().display().to_string();
     run("mount", ["-t", "tmpfs", "-o", "size=300k", "none", &folder])?;
     let file = directory.path().join("events.json");
-    let traffic = format!("ip netns exec {} ping -n -q -f -c 2000 10.0.0.2", topology.red.name());
+    let traffic = format!("ip netns exec {} ping -n -q -f -c 2000 10.0.0.2 >/dev/null 2>&1", topology.red.name());
     let arguments = ["collect", "-p", "ip_rcv", "--cmd", &traffic, "-o", &*file.display().to_string()];
     let ended = Tracer::run(arguments)?;
     let checked = stopped_at_a_failure(&ended, &file, "No space left on device", received(&topology)?);
@@ -54,7 +54,7 @@ fn a_full_disk_ends_collection_with_a_file_that_can_be_read() -> Result<()> {
 fn a_limit_of_file_sizes_ends_collection_with_a_file_that_can_be_read() -> Result<()> {
     let topology = Topology::ipv4_only()?;
     let directory = TempDir::new()?;
-    let traffic = format!("ip netns exec {} ping -n -q -f -c 2000 10.0.0.2", topology.red.name());
+    let traffic = format!("ip netns exec {} ping -n -q -f -c 2000 10.0.0.2 >/dev/null 2>&1", topology.red.name());
     // The file of the shell's own redirection, too.
     for arguments in ["-o events.json", "--format json > events.json"] {
         let before = received(&topology)?;

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* From a packet to what a packet filter sees of it. */
+#include <tracer/filter.h>
+#include <tracer/packet.h>
+
+#include <bpf/bpf_endian.h>
+
+#define ETHERNET_ADDRESSES 12
+#define VLAN_TAG 4
+#define AF_INET 2
+#define AF_INET6 10
+#define IPPROTO_TCP 6
+#define TCP_TIME_WAIT 6
+#define TCP_NEW_SYN_RECV 12
+
+/* The headers of IP, as they are built from a socket; what is not known of them is 0. */
+struct ipv4_header {
+	u8 version;
+	u8 tos;
+	__be16 length;
+	u32 fragment;
+	u8 ttl;
+	u8 protocol;
+	u16 checksum;
+	__be32 source;
+	__be32 destination;
+};
+
+struct ipv6_header {
+	u8 version;
+	u8 flow[3];
+	__be16 payload_length;
+	u8 protocol;
+	u8 hop_limit;
+	__be32 source[4];
+	__be32 destination[4];
+};
+
+/* Longest beginning of a packet that is not in its memory: an IPv6 header and ports. */
+#define MAX_PREFIX 44
+
+__noinline u64 paged_address(u64 packet, u32 offset)
+{
+	struct sk_buff *skb = (void *)packet, *listed;
+	struct skb_shared_info *shared = (void *)(BPF_CORE_READ(skb, head) + BPF_CORE_READ(skb, end));
+	u64 fragment = (u64)&shared->frags, end = fragment + BPF_CORE_READ(shared, nr_frags) * FRAGMENT_SIZE;
+
+	listed = BPF_CORE_READ(shared, frag_list);
+	for (int piece = 0; piece < MAX_PIECES; piece++) {
+		u64 from;
+		u32 size;
+
+		if (fragment != end) {
+			from = fragment_address(fragment);
+			size = fragment_size(fragment);
+			fragment += FRAGMENT_SIZE;
+		} else if (listed) {
+			from = (u64)BPF_CORE_READ(listed, data);
+			size = BPF_CORE_READ(listed, len) - BPF_CORE_READ(listed, data_len);
+			shared = (void *)(BPF_CORE_READ(listed, head) + BPF_CORE_READ(listed, end));
+			fragment = (u64)&shared->frags;
+			end = fragment + BPF_CORE_READ(shared, nr_frags) * FRAGMENT_SIZE;
+			listed = BPF_CORE_READ(listed, next);
+		} else {
+			return 0;
+		}
+		if (offset < size)
+			return from ? from + offset : 0;
+		offset -= size;
+	}
+	return 0;
+}
+
+/* Copies kernel memory into the window. */
+static __always_inline bool copy_to_window(struct packet_view *view, u32 at, u32 size, u64 from)
+{
+	barrier_var(size);
+	/* For the verifier: together they stay in the window, which it does not see. */
+	if (at > FILTER_WINDOW || size > FILTER_WINDOW)
+		return false;
+	return !bpf_probe_read_kernel(view->window + at, size, (void *)from);
+}
+
+/* Fills the window from the packet's memory, behind the `prefix` bytes that are in it. */
+static __always_inline void fill_window(struct packet_view *view, u32 prefix)
+{
+	u32 size = view->length < FILTER_WINDOW ? view->length : FILTER_WINDOW, linear;
+	u64 first, last;
+
+	view->unreadable = 0;
+	view->window_length = size;
+	linear = view->linear < size ? view->linear : size;
+	if (linear > prefix && !copy_to_window(view, prefix, linear - prefix, view->start + prefix)) {
+		view->window_length = prefix;
+		return;
+	}
+	if (linear >= size)
+		return;
+	/* The driver has put next to nothing into the linear part. */
+	first = paged_address(view->skb, 0);
+	last = paged_address(view->skb, size - linear - 1);
+	if (first && last - first == size - linear - 1 && copy_to_window(view, linear, size - linear, first))
+		return;
+	for (u32 at = linear; at < FILTER_WINDOW && at < size; at++) {
+		u64 from = paged_address(view->skb, at - linear);
+
+		if (!from || !copy_to_window(view, at, 1, from)) {
+			view->window_length = at;
+			return;
+		}
+	}
+}
+
+/*
+ * Too early on its way out: there is no header of IP yet. It is built from the socket and stands in front of the transport
+ * header, or of the ports alone when there is no such header either. Returns its size, 0: nothing is known.
+ */
+static __always_inline u32 header_from_socket(struct packet_view *view, const struct sk_buff *skb, u32 payload, bool has_transport)
+{
+	struct sock *socket = skb->sk;
+	struct sock_common *common = &socket->__sk_common;
+	struct ipv4_header *ipv4 = (void *)view->window;
+	struct ipv6_header *ipv6 = (void *)view->window;
+	__be16 *ports = (void *)view->window;
+	u32 protocol = IPPROTO_TCP, size;
+	u16 family = 0;
+	u8 state = 0;
+
+	if (!socket || bpf_core_read(&family, sizeof(family), &common->skc_family) ||
+	    bpf_core_read(&state, sizeof(state), &common->skc_state))
+		return 0;
+	/* These are smaller structs, and always TCP's. */
+	if (state != TCP_TIME_WAIT && state != TCP_NEW_SYN_RECV)
+		protocol = BPF_CORE_READ(socket, sk_protocol);
+	/* An IPv6 socket that speaks IPv4 has both kinds of addresses. */
+	if (family == AF_INET6 && BPF_CORE_READ(common, skc_v6_daddr.in6_u.u6_addr32[2]) == bpf_htonl(0xffff) &&
+	    !BPF_CORE_READ(common, skc_v6_daddr.in6_u.u6_addr32[1]) && !BPF_CORE_READ(common, skc_v6_daddr.in6_u.u6_addr32[0]))
+		family = AF_INET;
+	__builtin_memset(view->window, 0, MAX_PREFIX);
+	if (family == AF_INET) {
+		size = sizeof(*ipv4);
+		ipv4->version = 0x45;
+		ipv4->length = bpf_htons(size + payload);
+		ipv4->protocol = protocol;
+		ipv4->source = BPF_CORE_READ(common, skc_rcv_saddr);
+		ipv4->destination = BPF_CORE_READ(common, skc_daddr);
+		ports += sizeof(*ipv4) / 2;
+	} else if (family == AF_INET6) {
+		size = sizeof(*ipv6);
+		ipv6->version = 0x60;
+		ipv6->payload_length = bpf_htons(payload);
+		ipv6->protocol = protocol;
+		BPF_CORE_READ_INTO(&ipv6->source, common, skc_v6_rcv_saddr.in6_u.u6_addr32);
+		BPF_CORE_READ_INTO(&ipv6->destination, common, skc_v6_daddr.in6_u.u6_addr32);
+		ports += sizeof(*ipv6) / 2;
+	} else {
+		return 0;
+	}
+	if (has_transport)
+		return size;
+	ports[0] = bpf_htons(BPF_CORE_READ(common, skc_num));
+	ports[1] = BPF_CORE_READ(common, skc_dport);
+	return size + 4;
+}
+
+/* Finds out how the packet begins, and makes the view of it. */
+static __always_inline enum packet_kind view_packet(struct scratch *scratch, u64 packet, u32 flags)
+{
+	const struct sk_buff *skb = (void *)scratch->skb;
+	struct packet_view *view = &scratch->view;
+	u32 data = skb->data - skb->head, tail = skb->tail, start = ethernet_header(skb, data), prefix = 0;
+	enum packet_kind kind = PACKET_ETHERNET;
+
+	view->skb = packet;
+	if (start == HEADER_UNSET) {
+		start = skb->network_header;
+		if (!start || start == HEADER_UNSET || start >= tail) {
+			start = skb->transport_header;
+			bool has_transport = start != HEADER_UNSET && start >= data && start < tail;
+
+			if (!has_transport)
+				start = tail;
+			view->wire_length = skb->len + data - start;
+			prefix = header_from_socket(view, skb, view->wire_length, has_transport);
+			if (!prefix)
+				return PACKET_HEADLESS;
+			kind = PACKET_RAW;
+			if (!has_transport) {
+				view->wire_length = skb->len + prefix;
+				view->start = 0;
+				view->linear = view->length = view->window_length = prefix;
+				view->unreadable = 0;
+				return kind;
+			}
+		} else if (!skb->protocol || skb->protocol == bpf_htons(ETH_P_IP) || skb->protocol == bpf_htons(ETH_P_IPV6)) {
+			kind = PACKET_RAW;
+		} else {
+			/* ARP and its like have no meaning without the type: an Ethernet header without addresses stands in. */
+			__builtin_memset(view->window, 0, ETHERNET_ADDRESSES);
+			*(__be16 *)(view->window + ETHERNET_ADDRESSES) = skb->protocol;
+			prefix = ETHERNET_HEADER;
+		}
+	}
+	view->wire_length = skb->len + data - start + prefix;
+	view->length = view->wire_length;
+	view->linear = tail - start + prefix;
+	view->start = (u64)skb->head + start - prefix;
+	if (kind == PACKET_ETHERNET && !prefix && flags & PROBE_FILTER_VLAN && has_vlan_tag(skb)) {
+		/* The length is what the kernel says it is, for the filters of packet sockets, too. */
+		if (bpf_probe_read_kernel(view->window, ETHERNET_ADDRESSES, (void *)view->start))
+			return PACKET_HEADLESS;
+		*(__be16 *)(view->window + ETHERNET_ADDRESSES) = skb->vlan_proto;
+		*(__be16 *)(view->window + ETHERNET_ADDRESSES + 2) = bpf_htons(skb->vlan_tci);
+		view->start -= VLAN_TAG;
+		view->length += VLAN_TAG;
+		view->linear += VLAN_TAG;
+		prefix = ETHERNET_ADDRESSES + VLAN_TAG;
+	}
+	fill_window(view, prefix);
+	return kind;
+}
+
+__noinline int run_packet_filter(u32 slot, u32 filter, u32 kind)
+{
+	struct scratch *scratch = bpf_map_lookup_elem(&scratch_memory, &slot);
+
+	if (!scratch)
+		return 0;
+	if (kind == PACKET_ETHERNET)
+		return filter_ethernet(&scratch->view, filter);
+	return filter_raw(&scratch->view, filter);
+}
+
+__noinline int filter_packet(u32 slot, u32 filter, u64 packet, u32 flags)
+{
+	struct scratch *scratch = bpf_map_lookup_elem(&scratch_memory, &slot);
+	enum packet_kind kind;
+
+	if (!scratch)
+		return 0;
+	kind = view_packet(scratch, packet, flags);
+	return kind != PACKET_HEADLESS && run_packet_filter(slot, filter, kind);
+}
