@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The packet filter (`-f`): what tcpdump understands, as eBPF.
+//!
+//! libpcap compiles a text twice, for packets that begin with an Ethernet header and for those that begin with an IP header
+//! ([`libpcap`]). Its programs, classic BPF ([`classic`]), are translated to eBPF ([`translate`]).
+
+mod classic;
+mod flow;
+mod libpcap;
+mod matcher;
+mod translate;
+mod unroll;
+
+use tracer_core::filter::Program;
+
+use self::classic::ClassicProgram;
+use self::libpcap::{FirstHeader, REJECTS_ALL};
+pub use self::matcher::{AcceleratedTag, Matcher, RecordedPacket};
+use crate::assembler::{LONGEST_JUMP, TooFar};
+use crate::error::{FilterError, Language};
+
+/// A packet filter, ready to be linked.
+#[derive(Clone, Debug)]
+pub struct PacketFilter {
+    ethernet: Program,
+    raw: Result<Program, String>,
+    sees_vlan_tags: bool,
+}
+
+impl PacketFilter {
+    /// Compiles a text.
+    pub fn compile(text: &str) -> Result<Self, FilterError> {
+        let Compiled { ethernet, raw, sees_vlan_tags } = compile(text)?;
+        let translate = |program| translate::translate(&program).map_err(|too_far| too_large(text, too_far));
+        let raw = match raw {
+            Ok(program) => Ok(translate(program)?),
+            Err(reason) => Err(reason),
+        };
+        Ok(Self { ethernet: translate(ethernet)?, raw, sees_vlan_tags })
+    }
+
+    /// Decides on packets that begin with an Ethernet header.
+    pub fn ethernet(&self) -> &Program {
+        &self.ethernet
+    }
+
+    /// Decides on packets that begin with an IP header. There is none when the text has no meaning without Ethernet: such
+    /// packets do not match.
+    pub fn raw(&self) -> Option<&Program> {
+        self.raw.as_ref().ok()
+    }
+
+    /// Why the text has no meaning without Ethernet, in libpcap's words.
+    pub fn raw_note(&self) -> Option<&str> {
+        self.raw.as_ref().err().map(String::as_str)
+    }
+
+    /// Whether a VLAN tag that travels beside the packet's bytes counts as a part of them: the text asks for tags.
+    pub fn sees_vlan_tags(&self) -> bool {
+        self.sees_vlan_tags
+    }
+}
+
+/// What libpcap makes of a text.
+struct Compiled {
+    ethernet: ClassicProgram,
+    /// Or the reason why there is none.
+    raw: Result<ClassicProgram, String>,
+    sees_vlan_tags: bool,
+}
+
+fn compile(text: &str) -> Result<Compiled, FilterError> {
+    let ethernet = libpcap::compile(text, FirstHeader::Ethernet)
+        .map_err(|reason| FilterError::new(Language::Packet, text, reason))?;
+    let raw = match libpcap::compile(text, FirstHeader::Ip) {
+        Err(reason) if reason == REJECTS_ALL => Ok(ClassicProgram::never()),
+        other => other,
+    };
+    let sees_vlan_tags = text.split(|c: char| !c.is_alphanumeric()).any(|word| word == "vlan");
+    Ok(Compiled { ethernet, raw, sees_vlan_tags })
+}
+
+fn too_large(text: &str, TooFar { instructions }: TooFar) -> FilterError {
+    let problem = format!(
+        "the filter is too large: {instructions} instructions, one of which jumps over more than {LONGEST_JUMP}"
+    );
+    FilterError::new(Language::Packet, text, problem)
+}
+
+#[cfg(test)]
+mod tests;

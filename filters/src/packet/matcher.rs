@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The packet filter on packets that are stored: libpcap's own interpreter decides.
+
+use std::ffi::{c_uchar, c_uint};
+
+use super::classic::{ClassicProgram, RawInstruction};
+use super::{Compiled, compile};
+use crate::error::FilterError;
+
+/// Two addresses of an Ethernet header.
+const ADDRESSES: usize = 12;
+const ETHERNET_HEADER: usize = 14;
+const VLAN_TAG: u32 = 4;
+
+/// A VLAN tag that travels beside the packet's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AcceleratedTag {
+    /// Ethertype of the tag: 0x8100 or 0x88a8.
+    pub proto: u16,
+    /// Priority, drop eligibility and VLAN id, as in the tag.
+    pub tci: u16,
+}
+
+/// A packet as events have it.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordedPacket<'a> {
+    /// The bytes that were recorded, from the Ethernet header on. One whose addresses are 0 stands in for none.
+    pub data: &'a [u8],
+    /// Bytes that the packet has, counted from the beginning of `data`.
+    pub length: u32,
+    /// The tag that is not in `data`.
+    pub vlan: Option<AcceleratedTag>,
+}
+
+/// A packet filter for packets that are stored.
+///
+/// Bytes that were not recorded are not there: a filter that asks for them does not match, as in tcpdump.
+#[derive(Clone, Debug)]
+pub struct Matcher {
+    ethernet: ClassicProgram,
+    raw: Option<ClassicProgram>,
+    sees_vlan_tags: bool,
+}
+
+impl Matcher {
+    /// Compiles a text.
+    pub fn new(text: &str) -> Result<Self, FilterError> {
+        let Compiled { ethernet, raw, sees_vlan_tags } = compile(text)?;
+        Ok(Self { ethernet, raw: raw.ok(), sees_vlan_tags })
+    }
+
+    /// Whether a packet matches.
+    ///
+    /// Without an Ethernet header the program for IP decides; but the loopback device's headers have no addresses either, so a
+    /// text that has no meaning without Ethernet is asked about the header as it is.
+    pub fn matches(&self, packet: &RecordedPacket<'_>) -> bool {
+        let RecordedPacket { data, length, vlan } = *packet;
+        let no_addresses = data.len() >= ETHERNET_HEADER && data[..ADDRESSES].iter().all(|&byte| byte == 0);
+        match (&self.raw, vlan) {
+            (Some(raw), _) if no_addresses => {
+                run(raw, &data[ETHERNET_HEADER..], length.saturating_sub(ETHERNET_HEADER as u32))
+            }
+            (_, Some(tag)) if self.sees_vlan_tags && data.len() >= ADDRESSES => {
+                run(&self.ethernet, &with_tag(data, tag), length.saturating_add(VLAN_TAG))
+            }
+            _ => run(&self.ethernet, data, length),
+        }
+    }
+}
+
+fn with_tag(data: &[u8], tag: AcceleratedTag) -> Vec<u8> {
+    let (addresses, rest) = data.split_at(ADDRESSES);
+    [addresses, &tag.proto.to_be_bytes(), &tag.tci.to_be_bytes(), rest].concat()
+}
+
+/// Runs a program in libpcap's interpreter: `data` is the beginning of a packet of `length` bytes.
+pub(super) fn run(program: &ClassicProgram, data: &[u8], length: u32) -> bool {
+    unsafe extern "C" {
+        fn bpf_filter(program: *const RawInstruction, data: *const c_uchar, length: c_uint, captured: c_uint)
+        -> c_uint;
+    }
+    let captured = c_uint::try_from(data.len()).unwrap_or(c_uint::MAX);
+    // SAFETY: libpcap exports this function since 0.4. `RawInstruction` is laid out as its `struct bpf_insn`. `ClassicProgram`
+    // has only instructions, words of scratch memory and jumps that exist, and returns at its end, so the interpreter stays
+    // within it; it checks offsets into `data` against `captured`, and keeps neither pointer.
+    unsafe { bpf_filter(program.raw().as_ptr(), data.as_ptr(), length, captured) != 0 }
+}
