@@ -4,6 +4,7 @@
 mod arguments;
 mod command;
 mod control;
+mod filters;
 mod leave;
 mod output;
 mod profile;
@@ -45,15 +46,18 @@ pub(crate) fn run(args: &CollectArgs, matches: &ArgMatches) -> anyhow::Result<Ex
 
     let start = Instant::now();
     let kernel = Kernel::new("/");
+    let probes = args.probes();
+    let filter = args.filter();
+    let filters = filters::translate(&filter, &probes, &kernel)?;
     let options = Options {
         dispatcher: tracer_collectors::dispatcher(),
         collectors,
         arguments: matches,
-        probes: args.probes(),
+        probes,
         ring_size: args.ring_size,
         table_size: args.table_size,
-        filter: Default::default(),
-        filters: Vec::new(),
+        filter,
+        filters,
         max_events_per_second: args.max_events_per_second,
     };
     let mut session = Session::open(&kernel, options)?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Command};
 use tracer_core::collector::Collector;
+use tracer_core::filter::FilterText;
 use tracer_core::probe::ProbeSpec;
 
 use crate::display::DisplayArgs;
@@ -21,12 +22,19 @@ pub(crate) struct CollectArgs {
     #[arg(short, long, value_name = "NAME", value_delimiter = ',')]
     collectors: Vec<String>,
     /// Where to look: `[TYPE:]TARGET[/stack]`, with TYPE kprobe (k), kretprobe (kr) or raw_tracepoint (tp). `*` stands for
-    /// anything. May be given several times; without it, packets are seen entering and leaving devices
+    /// anything. `/filter=PCAP_FILTER` and `/meta=META_FILTER` give a probe a filter of its own, in place of `-f` and `-m`.
+    /// May be given several times; without it, packets are seen entering and leaving devices
     #[arg(short, long = "probe", value_name = "PROBE")]
     probe: Vec<ProbeSpec>,
     /// Record the kernel stack at every probe
     #[arg(long)]
     stack: bool,
+    /// Only packets that match, in the syntax of tcpdump: `host 10.0.0.1 and tcp port 80`. A packet passes from its first match on
+    #[arg(short = 'f', long, value_name = "PCAP_FILTER")]
+    filter_packet: Option<String>,
+    /// Only packets that match, by the members of their `sk_buff`: `sk_buff.dev.name == "eth0" && sk_buff.len > 1000`
+    #[arg(short = 'm', long, value_name = "META_FILTER")]
+    filter_meta: Option<String>,
     /// Write events to a file, as JSON
     #[arg(short, long, value_name = "FILE", num_args = 0..=1, default_missing_value = "events.json")]
     pub(super) out: Option<PathBuf>,
@@ -89,6 +97,11 @@ impl CollectArgs {
         let suggested = self.profile_collectors.iter().map(|name| Choice::of(name, Choice::Suggested));
         let choices: Vec<Choice<'_>> = named.chain(suggested).collect();
         if choices.is_empty() { vec![Choice::Auto] } else { choices }
+    }
+
+    /// The filter of probes that have none of their own.
+    pub(super) fn filter(&self) -> FilterText {
+        FilterText { packet: self.filter_packet.clone(), metadata: self.filter_meta.clone() }
     }
 
     /// The probes that were asked for, or the default ones.

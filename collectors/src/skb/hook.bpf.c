@@ -58,15 +58,15 @@ __noinline int copy_buffer(u32 slot, u32 at, u64 from, u32 size, u32 want)
 /* Copies the bytes of the page fragment that is described at `element`. */
 __noinline int copy_fragment(u32 slot, u32 at, u64 element, u32 want)
 {
+	u64 from = fragment_address(element);
+	u32 size = fragment_size(element);
 	struct scratch *scratch = bpf_map_lookup_elem(&scratch_memory, &slot);
-	u64 from;
-	u32 size;
 
-	if (!scratch || at > EVENT_FIXED_SIZE - PACKET_HEADERS)
+	/* Last of all: up to 6.1 the verifier forgets the limit of a number that is put on the stack. */
+	barrier_var(at);
+	if (!from || !scratch || at > EVENT_FIXED_SIZE - PACKET_HEADERS)
 		return 0;
-	from = fragment_address(element);
-	size = fragment_size(element);
-	return from && copy_into(scratch->event, at, (void *)from, size, want);
+	return copy_into(scratch->event, at, (void *)from, size, want);
 }
 
 /* Data outside the linear part: page fragments first, then the buffers of the fragment list, each with fragments of its own. */

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The filters of a collection: that of all probes, and those of single ones.
+
+use tracer_core::error::Error;
+use tracer_core::filter::{Filter, FilterText, PacketPrograms};
+use tracer_core::kernel::Kernel;
+use tracer_core::probe::ProbeSpec;
+use tracer_filters::packet::PacketFilter;
+
+use crate::report;
+
+/// Translates the filter of all probes and those that single probes have, each once.
+pub(super) fn translate(all: &FilterText, probes: &[ProbeSpec], kernel: &Kernel) -> anyhow::Result<Vec<Filter>> {
+    let mut filters: Vec<Filter> = Vec::new();
+    for text in std::iter::once(all).chain(probes.iter().filter_map(|probe| probe.filter.as_ref())) {
+        if !text.is_empty() && !filters.iter().any(|filter| filter.text == *text) {
+            filters.push(filter(text, kernel)?);
+        }
+    }
+    Ok(filters)
+}
+
+fn filter(text: &FilterText, kernel: &Kernel) -> Result<Filter, Error> {
+    let packet = text.packet.as_deref().map(packet_programs).transpose()?;
+    let metadata = None;let _ = kernel;
+    Ok(Filter { text: text.clone(), packet, metadata })
+}
+
+fn packet_programs(text: &str) -> Result<PacketPrograms, Error> {
+    let filter = PacketFilter::compile(text)?;
+    if let Some(reason) = filter.raw_note() {
+        report::line(format_args!(
+            "note: `{text}` has no meaning without an Ethernet header: where packets have none, it matches none of them ({reason})"
+        ));
+    }
+    Ok(PacketPrograms {
+        ethernet: filter.ethernet().clone(),
+        raw: filter.raw().cloned(),
+        sees_vlan_tags: filter.sees_vlan_tags(),
+    })
+}
