@@ -7,16 +7,19 @@
 mod classic;
 mod flow;
 mod libpcap;
+mod locate;
 mod matcher;
+mod refusal;
 mod translate;
 mod unroll;
+mod words;
 
 use tracer_core::filter::Program;
 
 use self::classic::ClassicProgram;
 use self::libpcap::{FirstHeader, REJECTS_ALL};
 pub use self::matcher::{AcceleratedTag, Matcher, RecordedPacket};
-use crate::assembler::{LONGEST_JUMP, TooFar};
+use self::words::find_keyword;
 use crate::error::{FilterError, Language};
 
 /// A packet filter, ready to be linked.
@@ -31,7 +34,7 @@ impl PacketFilter {
     /// Compiles a text.
     pub fn compile(text: &str) -> Result<Self, FilterError> {
         let Compiled { ethernet, raw, sees_vlan_tags } = compile(text)?;
-        let translate = |program| translate::translate(&program).map_err(|too_far| too_large(text, too_far));
+        let translate = |program| translate::translate(&program).map_err(|too_far| refusal::too_large(text, too_far));
         let raw = match raw {
             Ok(program) => Ok(translate(program)?),
             Err(reason) => Err(reason),
@@ -70,21 +73,21 @@ struct Compiled {
 }
 
 fn compile(text: &str) -> Result<Compiled, FilterError> {
-    let ethernet = libpcap::compile(text, FirstHeader::Ethernet)
-        .map_err(|reason| FilterError::new(Language::Packet, text, reason))?;
+    if text.trim().is_empty() {
+        return Err(FilterError::new(Language::Packet, text, "the text is empty"));
+    }
+    if let Some(at) = text.find('\0') {
+        return Err(FilterError::new(Language::Packet, text, "a NUL character").at(at..at + 1));
+    }
+    let ethernet = libpcap::compile(text, FirstHeader::Ethernet).map_err(|reason| refusal::explain(text, &reason))?;
+    if let Some(word) = find_keyword(text, &["inbound", "outbound"]) {
+        return Err(refusal::no_direction(text, word));
+    }
     let raw = match libpcap::compile(text, FirstHeader::Ip) {
         Err(reason) if reason == REJECTS_ALL => Ok(ClassicProgram::never()),
         other => other,
     };
-    let sees_vlan_tags = text.split(|c: char| !c.is_alphanumeric()).any(|word| word == "vlan");
-    Ok(Compiled { ethernet, raw, sees_vlan_tags })
-}
-
-fn too_large(text: &str, TooFar { instructions }: TooFar) -> FilterError {
-    let problem = format!(
-        "the filter is too large: {instructions} instructions, one of which jumps over more than {LONGEST_JUMP}"
-    );
-    FilterError::new(Language::Packet, text, problem)
+    Ok(Compiled { ethernet, raw, sees_vlan_tags: find_keyword(text, &["vlan"]).is_some() })
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! libpcap: compiles texts to classic BPF.
 
-use pcap::{Capture, Linktype};
+use pcap::{BpfProgram, Capture, Linktype};
 
 use super::classic::{ClassicProgram, RawInstruction};
 
@@ -16,17 +16,12 @@ pub(super) enum FirstHeader {
 /// libpcap's reason when a text is right but matches no packet of the kind.
 pub(super) const REJECTS_ALL: &str = "expression rejects all packets";
 
+/// libpcap's reason when the parser does not understand a text.
+pub(super) const SYNTAX_ERROR: &str = "syntax error";
+
 /// Compiles a text, or says in libpcap's words why not.
 pub(super) fn compile(text: &str, first_header: FirstHeader) -> Result<ClassicProgram, String> {
-    let link_type = match first_header {
-        FirstHeader::Ethernet => Linktype::ETHERNET,
-        FirstHeader::Ip => Linktype::RAW,
-    };
-    let program =
-        Capture::dead(link_type).and_then(|capture| capture.compile(text, true)).map_err(|error| match error {
-            pcap::Error::PcapError(message) => message,
-            other => other.to_string(),
-        })?;
+    let program = ask(text, first_header, true)?;
     let raw = program
         .get_instructions()
         .iter()
@@ -36,4 +31,22 @@ pub(super) fn compile(text: &str, first_header: FirstHeader) -> Result<ClassicPr
         })
         .collect::<Result<_, _>>()?;
     ClassicProgram::new(raw).map_err(|error| error.to_string())
+}
+
+/// Like [`compile`], but asks only whether the text is right.
+pub(super) fn check(text: &str, first_header: FirstHeader) -> Result<(), String> {
+    ask(text, first_header, false).map(drop)
+}
+
+fn ask(text: &str, first_header: FirstHeader, optimize: bool) -> Result<BpfProgram, String> {
+    let link_type = match first_header {
+        FirstHeader::Ethernet => Linktype::ETHERNET,
+        FirstHeader::Ip => Linktype::RAW,
+    };
+    Capture::dead(link_type).and_then(|capture| capture.compile(text, optimize)).map_err(|error| match error {
+        // It says so in several ways, which depend on where the parser was.
+        pcap::Error::PcapError(message) if message.contains(SYNTAX_ERROR) => SYNTAX_ERROR.to_owned(),
+        pcap::Error::PcapError(message) => message,
+        other => other.to_string(),
+    })
 }

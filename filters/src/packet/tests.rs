@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Our eBPF, run in rbpf, against libpcap's own interpreter.
 
+mod bad_texts;
 mod machine;
 
 use super::libpcap::{self, FirstHeader};
