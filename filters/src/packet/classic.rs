@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Classic BPF, which libpcap compiles filters to: a machine with two registers of 32 bits, A and X, and 16 words of scratch memory.
 
+use super::flow::{self, Places};
+use super::unroll::unroll;
+
 /// An instruction as libpcap has it: `struct bpf_insn`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,7 +150,8 @@ impl Instruction {
     }
 }
 
-/// A program whose instructions, jumps and words of scratch memory exist, and whose every way ends with a return.
+/// A program whose instructions, jumps and words of scratch memory exist, whose every way ends with a return or a jump back, and
+/// that reads no word of scratch memory before it has written to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ClassicProgram {
     raw: Vec<RawInstruction>,
@@ -155,18 +159,16 @@ pub(super) struct ClassicProgram {
 }
 
 impl ClassicProgram {
-    /// Checks a program.
+    /// Checks a program. Scratch memory begins as 0 where it would be read unwritten: libpcap makes such programs (of
+    /// `not geneve and port 80`), and leaves to chance what its interpreter finds there.
     pub(super) fn new(raw: Vec<RawInstruction>) -> Result<Self, InvalidInstruction> {
-        let instructions = raw
-            .iter()
-            .enumerate()
-            .map(|(index, &instruction)| {
-                decode(instruction, index)
-                    .filter(|decoded| decoded.successors(index).all(|next| next < raw.len()))
-                    .ok_or(InvalidInstruction { index, instruction })
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(Self { raw, instructions })
+        let unwritten = flow::analyse(&unroll(&decode_all(&raw)?)).unwritten;
+        // A begins as 0.
+        let clear = (0..SCRATCH_WORDS)
+            .filter(|&word| unwritten.contains(Places::word(word)))
+            .map(|word| RawInstruction { code: ST, jt: 0, jf: 0, k: word.into() });
+        let raw: Vec<_> = clear.chain(raw.iter().copied()).collect();
+        Ok(Self { instructions: decode_all(&raw)?, raw })
     }
 
     /// A program that matches no packet.
@@ -210,6 +212,15 @@ const HEADER_LENGTH: u16 = 0xa0;
 const FROM_X: u16 = 0x08;
 const RETURN_A: u16 = 0x10;
 const COPY_TO_A: u16 = 0x80;
+
+fn decode_all(raw: &[RawInstruction]) -> Result<Vec<Instruction>, InvalidInstruction> {
+    let checked = |(index, &instruction)| {
+        decode(instruction, index)
+            .filter(|decoded| decoded.successors(index).all(|next| next < raw.len()))
+            .ok_or(InvalidInstruction { index, instruction })
+    };
+    raw.iter().enumerate().map(checked).collect()
+}
 
 fn decode(raw: RawInstruction, index: usize) -> Option<Instruction> {
     let RawInstruction { code, jt, jf, k } = raw;

@@ -94,9 +94,6 @@ impl Translator {
                 self.assembler.push(Ebpf::mov32(place(register), 0));
             }
         }
-        for word in (0..SCRATCH_WORDS).filter(|&word| unwritten.contains(Places::word(word))) {
-            self.assembler.push(Ebpf::store32(EbpfRegister::R10, stack_slot(word), 0));
-        }
     }
 
     /// Translates an instruction. `window` bytes are sure to be in the window; `next` is the instruction that will follow.

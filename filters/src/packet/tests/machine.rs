@@ -13,31 +13,39 @@ const LOAD_HELPER: u32 = 1;
 /// `BPF_JMP | BPF_CALL`
 const CALL_HELPER: u64 = 0x85;
 
-/// A filter that can be run.
-pub(super) struct Machine {
-    program: Vec<u8>,
-}
+/// A filter in a form that rbpf can run.
+pub(super) struct Code(Vec<u8>);
 
-impl Machine {
+impl Code {
     pub(super) fn new(program: &Program) -> Self {
         let mut instructions = program.instructions.clone();
         for &load in &program.loads {
             assert_eq!(instructions[load], 0xffff_ffff_0000_1085, "a call of a function");
             instructions[load] = CALL_HELPER | u64::from(LOAD_HELPER) << 32;
         }
-        Self { program: instructions.iter().flat_map(|instruction| instruction.to_le_bytes()).collect() }
+        Self(instructions.iter().flat_map(|instruction| instruction.to_le_bytes()).collect())
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// A filter that can be run. rbpf checks each access to memory.
+pub(super) struct Machine<'a>(EbpfVmRaw<'a>);
+
+impl<'a> Machine<'a> {
+    pub(super) fn new(code: &'a Code) -> Self {
+        let mut machine = EbpfVmRaw::new(Some(code.bytes())).expect("rbpf takes the program");
+        machine.register_helper(LOAD_HELPER, load).expect("rbpf takes the helper");
+        Self(machine)
     }
 
     /// Runs the filter on a packet of `wire_length` bytes that begins with `packet`.
     pub(super) fn run(&self, packet: &[u8], wire_length: u32) -> bool {
-        let mut machine = EbpfVmRaw::new(Some(&self.program)).expect("rbpf takes the program");
-        machine.register_helper(LOAD_HELPER, load).expect("rbpf takes the helper");
-        machine.execute_program(&mut view(packet, wire_length)).expect("the program stays in its memory") != 0
-    }
-
-    /// Instructions of the program.
-    pub(super) fn executed(&self) -> usize {
-        self.program.len() / 8
+        let mut view = view(packet, wire_length);
+        let machine: &EbpfVmRaw<'_> = &self.0;
+        machine.execute_program(&mut view).expect("the program stays in its memory") != 0
     }
 }
 
