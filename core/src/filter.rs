@@ -148,7 +148,10 @@ impl Program {
             let Some(program) = program else { continue };
             let size = program.instructions.len();
             let behind = i16::try_from(size).map_err(|_| {
-                Error::new(ErrorKind::BadFilter, format!("a filter takes {size} instructions, and {} at most", i16::MAX))
+                Error::new(
+                    ErrorKind::BadFilter,
+                    format!("a filter takes {size} instructions, and {} at most", i16::MAX),
+                )
             })?;
             chosen.push(Instruction::jmp_if(number, JumpOperation::IfNotEqual, expected, behind));
             let start = chosen.instructions.len();

@@ -290,7 +290,8 @@ mod tests {
 
     #[test]
     fn filters_may_hold_slashes() {
-        let spec: ProbeSpec = r#"ip_rcv/filter=net 10.0.0.0/8 and tcp/stack/meta=sk_buff.dev.name == "a/b""#.parse().unwrap();
+        let spec: ProbeSpec =
+            r#"ip_rcv/filter=net 10.0.0.0/8 and tcp/stack/meta=sk_buff.dev.name == "a/b""#.parse().unwrap();
         let filter = FilterText {
             packet: Some("net 10.0.0.0/8 and tcp".to_owned()),
             metadata: Some(r#"sk_buff.dev.name == "a/b""#.to_owned()),

@@ -74,8 +74,9 @@ __noinline u64 paged_address(u64 packet, u32 offset)
 /* Copies kernel memory into the window. */
 static __always_inline bool copy_to_window(struct packet_view *view, u32 at, u32 size, u64 from)
 {
-	barrier_var(size);
 	/* For the verifier: together they stay in the window, which it does not see. */
+	barrier_var(at);
+	barrier_var(size);
 	if (at > FILTER_WINDOW || size > FILTER_WINDOW)
 		return false;
 	return !bpf_probe_read_kernel(view->window + at, size, (void *)from);

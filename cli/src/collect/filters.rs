@@ -22,7 +22,8 @@ pub(super) fn translate(all: &FilterText, probes: &[ProbeSpec], kernel: &Kernel)
 
 fn filter(text: &FilterText, kernel: &Kernel) -> Result<Filter, Error> {
     let packet = text.packet.as_deref().map(packet_programs).transpose()?;
-    let metadata = None;let _ = kernel;
+    let metadata = None;
+    let _ = kernel;
     Ok(Filter { text: text.clone(), packet, metadata })
 }
 

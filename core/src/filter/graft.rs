@@ -20,7 +20,10 @@ const INSTRUCTION: usize = 8;
 /// When the object is not as it should be: that is a defect of the build.
 pub(super) fn graft(object: &[u8], function: &str, program: &Program) -> Result<Vec<u8>, Error> {
     let defect = |what: &dyn Display| {
-        Error::new(ErrorKind::Failure, format!("the object for the filter function `{function}` is not as expected: {what}"))
+        Error::new(
+            ErrorKind::Failure,
+            format!("the object for the filter function `{function}` is not as expected: {what}"),
+        )
     };
     let mut builder = Builder::read64(object).map_err(|error| defect(&error))?;
     if builder.endian != if cfg!(target_endian = "big") { Endianness::Big } else { Endianness::Little } {

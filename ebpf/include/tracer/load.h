@@ -21,10 +21,14 @@ static __attribute__((noinline, used)) u64 load(struct packet_view *view, u64 of
 			goto unreadable;
 		return bpf_ntohl(value) >> (32 - 8 * size);
 	}
-	for (u32 i = 0; i < sizeof(value) && i < size; i++) {
+	/* No loop: up to 6.1 the kernel takes a call in one for a jump back, depending on how it is laid out. */
+#pragma unroll
+	for (u32 i = 0; i < sizeof(value); i++) {
 		u64 at = offset + i, from;
 		u8 byte = 0;
 
+		if (i >= size)
+			break;
 		from = at < view->linear ? view->start + at : paged_address(view->skb, at - view->linear);
 		if (!from || bpf_probe_read_kernel(&byte, sizeof(byte), (void *)from))
 			goto unreadable;

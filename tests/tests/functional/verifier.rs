@@ -8,8 +8,8 @@ use std::sync::LazyLock;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::{ArgMatches, Command};
-use tracer_core::filter::FilterText;
 use tracer_core::collector::{self, Collector};
+use tracer_core::filter::FilterText;
 use tracer_core::kernel::Kernel;
 use tracer_core::probe::{PacketPlace, ProbeSpec, resolve};
 use tracer_core::session::{Options, Session};
