@@ -5,9 +5,6 @@ use pcap::{BpfProgram, Capture, Linktype};
 
 use super::classic::{ClassicProgram, RawInstruction};
 
-/// Raw IP, as libpcap calls it on Linux when nothing is captured; files have another number for it.
-const DLT_RAW: Linktype = Linktype(12);
-
 /// What the first bytes of a packet are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FirstHeader {
@@ -15,6 +12,9 @@ pub(super) enum FirstHeader {
     /// IPv4 or IPv6.
     Ip,
 }
+
+/// `DLT_RAW`. The pcap crate's constant is the number that stands in files.
+const RAW_IP: Linktype = Linktype(12);
 
 /// libpcap's reason when a text is right but matches no packet of the kind.
 pub(super) const REJECTS_ALL: &str = "expression rejects all packets";
@@ -44,7 +44,7 @@ pub(super) fn check(text: &str, first_header: FirstHeader) -> Result<(), String>
 fn ask(text: &str, first_header: FirstHeader, optimize: bool) -> Result<BpfProgram, String> {
     let link_type = match first_header {
         FirstHeader::Ethernet => Linktype::ETHERNET,
-        FirstHeader::Ip => DLT_RAW,
+        FirstHeader::Ip => RAW_IP,
     };
     Capture::dead(link_type).and_then(|capture| capture.compile(text, optimize)).map_err(|error| match error {
         // It says so in several ways, which depend on where the parser was.

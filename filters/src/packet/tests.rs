@@ -5,3 +5,7 @@ mod bad_texts;
 mod differential;
 mod machine;
 mod packets;
+mod random_programs;
+mod steer;
+mod stored;
+mod translation;

@@ -6,7 +6,8 @@ use std::sync::LazyLock;
 
 use pcap::{Capture, Linktype};
 use proptest::collection::vec;
-use proptest::prelude::{Strategy, any};
+use proptest::option::weighted;
+use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::sample::Index;
 
 use crate::packet::libpcap::FirstHeader;
@@ -51,22 +52,25 @@ fn read(file: &Path) -> Vec<Packet> {
     }
 }
 
-/// Packets with bytes changed, cut short, or made longer than the window.
+/// Packets with bytes changed, cut short, made longer than the window, or with a length that is not theirs.
 pub(super) fn damaged_packets() -> impl Strategy<Value = Packet> {
     let changes = vec((any::<Index>(), any::<u8>()), 0..4);
     let more = vec(any::<u8>(), 0..200);
-    (any::<Index>(), changes, more, any::<Option<Index>>()).prop_map(|(packet, changes, more, cut)| {
-        let mut packet = packet.get(&PACKETS).clone();
-        packet.wire_length += more.len() as u32;
-        packet.data.extend(more);
-        for (index, byte) in changes {
-            // Most of what filters look at is in the headers.
-            let headers = packet.data.len().min(60);
-            packet.data[index.index(headers)] = byte;
-        }
-        if let Some(cut) = cut {
-            packet.data.truncate(cut.index(packet.data.len() + 1));
-        }
-        packet
-    })
+    let wire_length = weighted(0.1, prop_oneof![Just(0), any::<u32>()]);
+    (any::<Index>(), changes, more, any::<Option<Index>>(), wire_length).prop_map(
+        |(packet, changes, more, cut, wire_length)| {
+            let mut packet = packet.get(&PACKETS).clone();
+            packet.wire_length = wire_length.unwrap_or(packet.wire_length + more.len() as u32);
+            packet.data.extend(more);
+            for (index, byte) in changes {
+                // Most of what filters look at is in the headers.
+                let headers = packet.data.len().min(60);
+                packet.data[index.index(headers)] = byte;
+            }
+            if let Some(cut) = cut {
+                packet.data.truncate(cut.index(packet.data.len() + 1));
+            }
+            packet
+        },
+    )
 }
