@@ -4,6 +4,7 @@
 
 mod assembler;
 mod error;
+pub mod metadata;
 pub mod packet;
 
 pub use error::{FilterError, Language};

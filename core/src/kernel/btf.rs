@@ -6,6 +6,7 @@
 //! enough here.
 
 mod declaration;
+pub mod members;
 
 use std::collections::HashMap;
 use std::ops::Range;

@@ -19,7 +19,7 @@ impl Types<'_> {
     }
 
     /// Declares `name` to be of a type. As in C, what is around the name is built from the inside.
-    fn declare(&self, id: u32, name: &str, depth: u32) -> String {
+    pub(super) fn declare(&self, id: u32, name: &str, depth: u32) -> String {
         if id == 0 {
             return join("void", name);
         }
