@@ -59,7 +59,7 @@ impl Code {
 
     /// Jumps when `register` and `value` are in that relation. R2 may be overwritten.
     fn jump_if(&mut self, register: Register, operation: JumpOperation, value: u64, to: Label) {
-        match i32::try_from(value.cast_signed()) {
+        match i32::try_from(value) {
             Ok(value) => self.assembler.jump_if(register, operation, value, to),
             Err(_) => {
                 self.push(Instruction::load(Register::R2, value.cast_signed(), MemoryOpSize::DoubleWord));
@@ -262,7 +262,7 @@ impl Code {
 
     /// R2 is overwritten.
     fn alu(&mut self, register: Register, operation: ArithmeticOperation, with: u64) {
-        match i32::try_from(with.cast_signed()) {
+        match i32::try_from(with) {
             Ok(with) => self.push(Instruction::alu64(register, with, operation)),
             Err(_) => {
                 self.push(Instruction::load(Register::R2, with.cast_signed(), MemoryOpSize::DoubleWord));
