@@ -202,14 +202,17 @@ impl Parser<'_> {
 
     fn operate(&self, left: Node, operation: BitOperation, right: Node, at: usize) -> Result<Node, FilterError> {
         let node_at = left.at;
-        let commutes = matches!(operation, BitOperation::And | BitOperation::Or | BitOperation::Xor);
+        let is_shift = matches!(operation, BitOperation::ShiftLeft | BitOperation::ShiftRight);
         let (number_at, right_at) = (left.at, right.at);
         let kind = match (left.ungrouped(), right.ungrouped()) {
+            (_, Kind::Value(Literal::Number(64..))) if is_shift => {
+                return Err(self.scanner.error(right_at, "a shift by more bits than the 64 that a number has"));
+            }
             (Kind::Operand(mut operand), Kind::Value(Literal::Number(number))) => {
                 operand.operations.push((operation, self.bits(number, right_at)?));
                 Kind::Operand(operand)
             }
-            (Kind::Value(Literal::Number(number)), Kind::Operand(mut operand)) if commutes => {
+            (Kind::Value(Literal::Number(number)), Kind::Operand(mut operand)) if !is_shift => {
                 operand.operations.push((operation, self.bits(number, number_at)?));
                 Kind::Operand(operand)
             }

@@ -3,6 +3,7 @@
 
 mod value;
 
+use tracer_core::event::section_table::SectionTable;
 use tracer_core::kernel::Kernel;
 use tracer_core::kernel::btf::members::{Member, Shape, Type};
 use tracer_core::similar::{did_you_mean, similar};
@@ -322,9 +323,13 @@ impl<'a> Resolver<'a> {
     }
 
     fn unknown_root(&self, path: &Path) -> FilterError {
-        let error = self.error(path.at, format!("`{}` is neither `sk_buff` nor a short name", path.root));
+        let root = path.root.as_str();
+        let error = self.error(path.at, format!("`{root}` is neither `sk_buff` nor a short name"));
+        if SectionTable::registered().is_ok_and(|sections| sections.get(root).is_some()) {
+            return error.with_hint("sections are in stored events, for which `print` and `sort` take filters");
+        }
         let known = format!("a member is found from `sk_buff`; short names are `{}`", ROOTS[1..].join("`, `"));
-        error.with_hint(did_you_mean(&similar(&path.root, ROOTS)).unwrap_or(known))
+        error.with_hint(did_you_mean(&similar(root, ROOTS)).unwrap_or(known))
     }
 
     fn error(&self, at: usize, message: impl Into<String>) -> FilterError {

@@ -237,12 +237,15 @@ impl<'t> Scanner<'t> {
     }
 }
 
-/// An error at a place in the text: the word or the character that is there.
+/// An error at a place in the text: the word, the value or the character that is there.
 pub(super) fn error_at(text: &str, at: usize, message: impl Into<String>) -> FilterError {
     let rest = &text[at..];
-    let word = prefix_of(rest, is_word).len();
-    let end = at + if word > 0 { word } else { rest.chars().next().map_or(0, char::len_utf8) };
-    FilterError::new(Language::Metadata, text, message).at(at..end)
+    let word = match rest.chars().next() {
+        Some('0'..='9') => prefix_of(rest, |character| is_word(character) || ".:/".contains(character)),
+        _ => prefix_of(rest, is_word),
+    };
+    let length = if word.is_empty() { rest.chars().next().map_or(0, char::len_utf8) } else { word.len() };
+    FilterError::new(Language::Metadata, text, message).at(at..at + length)
 }
 
 /// An address, when the whole word is one.

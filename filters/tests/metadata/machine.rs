@@ -50,7 +50,8 @@ impl Machine {
         let btf = root.path().join("sys/kernel/btf");
         fs::create_dir_all(&btf).expect("the fake tree can be made");
         let types = file.section_by_name(".BTF").expect("clang describes the types");
-        fs::write(btf.join("vmlinux"), types.data().expect("the section has bytes")).expect("the fake tree can be made");
+        fs::write(btf.join("vmlinux"), types.data().expect("the section has bytes"))
+            .expect("the fake tree can be made");
 
         let base = |section: usize| BASE + section as u64 * SECTION;
         let mut memory = Memory::new();

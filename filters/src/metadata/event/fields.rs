@@ -135,6 +135,11 @@ impl<'t> Fields<'t> {
 
     /// A member of the kernel's `struct sk_buff`.
     fn recorded(&self, path: &Path, keys: &[(Key, usize)]) -> Result<Field<'_>, FilterError> {
+        if keys.is_empty() {
+            return Err(self
+                .error(path.at, "`sk_buff` alone is no value")
+                .with_hint("name a member, e.g. `sk_buff.len`"));
+        }
         let names: Vec<String> = keys.iter().map(|(key, _)| key.to_string()).collect();
         let name = names.join(".");
         let at = keys.first().map_or(path.at, |(_, at)| *at);

@@ -39,6 +39,10 @@ enum Form {
 }
 
 impl Content<'_> {
+    fn member_names(&self) -> Vec<&str> {
+        self.kind.map(|kind| kind.member_names()).unwrap_or_default()
+    }
+
     /// The number of a process.
     pub(super) fn process_id() -> Self {
         let field = Field { skip: 0, bits: 32, signed: false, network_order: false };
@@ -246,7 +250,7 @@ impl<'a> Resolver<'a> {
         };
         let message = format!("`{declaration}` can't be compared with {}", value.literal.singular());
         let hint = match (&content.form, &value.literal) {
-            (Form::Other, _) => Some("name one of its members"),
+            (Form::Other, _) if !content.member_names().is_empty() => Some("name one of its members"),
             (Form::Number { .. }, Literal::Text { .. }) => Some("it is a number"),
             (Form::Bytes { text: true, .. }, Literal::Name(_)) => Some("a text is in quotes"),
             _ => None,
