@@ -77,7 +77,7 @@ fn read(file: File, source: &Source, mut sorter: EventSorter) -> anyhow::Result<
     let mut progress = Progress::bytes("reading", source.size());
     let mut reader = EventReader::new(file);
     while let Some(event) = reader.next_event().map_err(|error| source.error(error))? {
-        sorter.push(&event.event).map_err(|error| match error {
+        sorter.push(&event.event, true).map_err(|error| match error {
             SortError::Event(error) => source.error(event.error(error)),
             error => Error::from(error).into(),
         })?;

@@ -13,6 +13,7 @@ pub mod reader;
 pub mod schema;
 pub mod section;
 pub mod section_table;
+pub mod selection;
 mod series;
 pub mod sort;
 pub mod text;

@@ -69,11 +69,23 @@ impl<const WORDS: usize> Sorter<WORDS> {
         Self { batch: Batch::default(), folder: folder.to_owned(), spilled: None }
     }
 
+    /// Hands over what was taken in, and begins anew.
+    pub(super) fn take(&mut self) -> Self {
+        let new = Self::new(&self.folder);
+        std::mem::replace(self, new)
+    }
+
     /// Takes in the next text.
     pub(super) fn push(&mut self, key: Key<WORDS>, text: &[u8]) {
         let start = self.batch.text.len();
         self.batch.text.extend_from_slice(text);
         self.batch.entries.push(Entry { key, start, end: self.batch.text.len() });
+    }
+
+    /// Forgets what was taken in.
+    pub(super) fn clear(&mut self) {
+        self.batch.clear();
+        self.spilled = None;
     }
 
     /// How many bytes of texts and index are in memory.
@@ -97,8 +109,7 @@ impl<const WORDS: usize> Sorter<WORDS> {
             end += write_record(file, &key, text).map_err(TemporaryFileError::new(&self.folder, "written"))?;
         }
         runs.push(start..end);
-        self.batch.text.clear();
-        self.batch.entries.clear();
+        self.batch.clear();
         Ok(())
     }
 
@@ -187,9 +198,26 @@ impl<const WORDS: usize> Batch<WORDS> {
         self.entries.sort_unstable_by_key(|entry| entry.key);
     }
 
-    /// The keys, to be changed.
-    pub(super) fn keys_mut(&mut self) -> impl Iterator<Item = &mut Key<WORDS>> {
-        self.entries.iter_mut().map(|entry| &mut entry.key)
+    /// Changes the keys; a text that gets none is left out.
+    pub(super) fn map_keys<E>(
+        &mut self,
+        mut change: impl FnMut(&Key<WORDS>) -> Result<Option<Key<WORDS>>, E>,
+    ) -> Result<(), E> {
+        let mut kept = 0;
+        for index in 0..self.entries.len() {
+            let entry = self.entries[index];
+            if let Some(key) = change(&entry.key)? {
+                self.entries[kept] = Entry { key, ..entry };
+                kept += 1;
+            }
+        }
+        self.entries.truncate(kept);
+        Ok(())
+    }
+
+    fn clear(&mut self) {
+        self.text.clear();
+        self.entries.clear();
     }
 
     fn get(&self, index: usize) -> Option<(Key<WORDS>, &[u8])> {

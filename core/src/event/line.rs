@@ -8,7 +8,7 @@ use std::ops::Range;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::core_sections::{StartupSection, TrackingSection};
+use super::core_sections::{LossSection, StartupSection, TrackingSection};
 use super::section::Section as _;
 
 /// An event as it stands in a file. Nothing of it is lost: sections, keys and numbers that this program does not know
@@ -117,8 +117,17 @@ impl<'a> EventLine<'a> {
         }
     }
 
+    /// Whether the event says something about the recording, which is needed whichever packets are of interest: how it was
+    /// made, or what was lost.
+    pub(super) fn concerns_recording(&self) -> bool {
+        self.section(StartupSection::NAME).is_some() || self.section(LossSection::NAME).is_some()
+    }
+
     /// Reads of section `name` only what `T` has.
-    pub(super) fn light<T: Deserialize<'a>>(&self, name: &'static str) -> Result<Option<T>, EventError> {
+    ///
+    /// # Errors
+    /// When the section has not what `T` must have.
+    pub fn light<T: Deserialize<'a>>(&self, name: &'static str) -> Result<Option<T>, EventError> {
         let Some(json) = self.section(name) else {
             return Ok(None);
         };

@@ -44,7 +44,7 @@ pub struct FileEvent<'a> {
     pub event: EventLine<'a>,
     /// Its number in its line, from 0, when the file is a sorted one: a line has all events of a packet, oldest first.
     pub idx: Option<u64>,
-    place: FilePlace,
+    pub(super) place: FilePlace,
 }
 
 /// Where in a file something is.

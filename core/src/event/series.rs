@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What is missing in a series: holes in the numbers of a packet's hits.
+//! What only all events of a packet tell about each of them: what is missing between them, and whether a filter lets the series
+//! through. The answers are asked for in the order of packets, so it is enough to go along sorted lists.
 
 use super::external_sort::{Sorted, TemporaryFileError};
 
@@ -55,11 +56,39 @@ impl Gaps {
     }
 }
 
+/// The words of a packet: its recording and the two of its id.
+pub(super) const PACKET_WORDS: usize = 3;
+
+/// The packets of which a filter lets an event through.
+#[derive(Debug)]
+pub(super) struct MatchingPackets {
+    /// One packet may be there several times.
+    packets: Sorted<PACKET_WORDS>,
+    /// The first of them that was not yet passed.
+    ahead: Option<[u64; PACKET_WORDS]>,
+}
+
+impl MatchingPackets {
+    /// Takes the packets of all events that match.
+    pub(super) fn new(mut packets: Sorted<PACKET_WORDS>) -> Result<Self, TemporaryFileError> {
+        let ahead = packets.next()?.map(|(key, _)| key);
+        Ok(Self { packets, ahead })
+    }
+
+    /// Whether `packet` is one of them. Packets must be asked about in their order.
+    pub(super) fn contains(&mut self, packet: [u64; PACKET_WORDS]) -> Result<bool, TemporaryFileError> {
+        while self.ahead.is_some_and(|ahead| ahead < packet) {
+            self.ahead = self.packets.next()?.map(|(key, _)| key);
+        }
+        Ok(self.ahead == Some(packet))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
-    use super::Gaps;
+    use super::{Gaps, MatchingPackets};
     use crate::event::external_sort::Sorter;
 
     const PACKET: [u64; 3] = [0, 5, 6];
@@ -75,6 +104,18 @@ mod tests {
         let mut gaps = Gaps::new(sorter.sort(0).unwrap()).unwrap();
         assert_eq!(gaps.before([0, 0, 0], Some(2)).unwrap(), 2);
         numbers.iter().map(|number| gaps.before(PACKET, *number).unwrap()).collect()
+    }
+
+    #[test]
+    fn knows_the_packets_that_match() {
+        let mut sorter = Sorter::new(Path::new("/nonexistent"));
+        for packet in [[1, 7, 7], [0, 5, 6], [0, 5, 6], [0, 9, 1]] {
+            sorter.push(packet, &[]);
+        }
+        let mut matching = MatchingPackets::new(sorter.sort(0).unwrap()).unwrap();
+        let asked = [[0, 5, 5], [0, 5, 6], [0, 5, 6], [0, 9, 0], [0, 9, 1], [1, 0, 0], [1, 7, 7], [1, 7, 8]];
+        let found = asked.map(|packet| matching.contains(packet).unwrap());
+        assert_eq!(found, [false, true, true, false, true, false, true, false]);
     }
 
     #[test]

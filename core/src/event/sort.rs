@@ -12,7 +12,7 @@ use super::core_sections::{PacketId, StartupSection, TrackingSection};
 use super::external_sort::{Key, Sorted, Sorter, TemporaryFileError};
 use super::line::{EventError, EventLine};
 use super::section::Section;
-use super::series::{Gaps, NUMBER_WORDS};
+use super::series::{Gaps, MatchingPackets, NUMBER_WORDS, PACKET_WORDS};
 use crate::error::{Error, ErrorKind};
 
 /// How many words the keys of both passes have.
@@ -26,6 +26,8 @@ pub struct EventSorter {
     events: Sorter<WORDS>,
     /// The numbers of the packets' hits.
     numbers: Sorter<NUMBER_WORDS>,
+    /// The packets of the events that match, when only their series are wanted.
+    matching: Option<Sorter<PACKET_WORDS>>,
     recording: u64,
     count: u64,
 }
@@ -65,14 +67,21 @@ impl EventSorter {
     /// into temporary files in `folder`.
     pub fn new(memory: usize, folder: &Path) -> Self {
         let (events, numbers) = (Sorter::new(folder), Sorter::new(folder));
-        Self { memory, folder: folder.to_owned(), events, numbers, recording: 0, count: 0 }
+        Self { memory, folder: folder.to_owned(), events, numbers, matching: None, recording: 0, count: 0 }
     }
 
-    /// Takes in the next event of the file. What an earlier `sort` said about its place is forgotten.
+    /// Keeps only series of which an event matches, and what was said about the recording itself.
+    #[must_use]
+    pub fn only_matching(self) -> Self {
+        let matching = Some(Sorter::new(&self.folder));
+        Self { matching, ..self }
+    }
+
+    /// Takes in the next event of the file, and whether it `matches`. What an earlier `sort` said about its place is forgotten.
     ///
     /// # Errors
     /// When the event belongs to a packet that cannot be identified, or when a temporary file fails.
-    pub fn push(&mut self, event: &EventLine<'_>) -> Result<(), SortError> {
+    pub fn push(&mut self, event: &EventLine<'_>, matches: bool) -> Result<(), SortError> {
         let packet = event.packet()?;
         let kind = match packet {
             _ if event.section(StartupSection::NAME).is_some() => Kind::Startup,
@@ -80,10 +89,21 @@ impl EventSorter {
             None => Kind::Untracked,
         };
         self.recording += u64::from(event.begins_recording());
+        if let Some(matching) = &mut self.matching {
+            match (kind, matches || event.concerns_recording()) {
+                (Kind::Packet { timestamp, orig_head }, true) => {
+                    matching.push([self.recording, timestamp, orig_head], &[]);
+                }
+                (Kind::Untracked, false) => return Ok(()),
+                _ => {}
+            }
+        }
         let text = event.without(TrackingSection::NAME);
-        if self.events.bytes() + self.numbers.bytes() + text.len() > self.memory {
+        let noted = self.numbers.bytes() + self.matching.as_ref().map_or(0, Sorter::bytes);
+        if self.events.bytes() + noted + text.len() > self.memory {
             self.events.spill()?;
             self.numbers.spill()?;
+            self.matching.as_mut().map_or(Ok(()), Sorter::spill)?;
         }
         let seq = packet.and_then(|packet| packet.seq);
         if let (Kind::Packet { timestamp, orig_head }, Some(seq)) = (kind, seq) {
@@ -97,7 +117,7 @@ impl EventSorter {
         Ok(())
     }
 
-    /// How many events were taken in.
+    /// How many events were taken in: all, but for those that a filter has left out by themselves.
     pub fn count(&self) -> u64 {
         self.count
     }
@@ -109,12 +129,15 @@ impl EventSorter {
     pub fn sort(self, mut progress: impl FnMut(u64)) -> Result<SortedEvents, SortError> {
         // While the first pass ends, the second one begins.
         let Self { memory, folder, .. } = self;
-        let mut places = Places::new(Gaps::new(self.numbers.sort(memory / 8)?)?);
+        let gaps = Gaps::new(self.numbers.sort(memory / 16)?)?;
+        let matching = match self.matching {
+            Some(matching) => Some(MatchingPackets::new(matching.sort(memory / 16)?)?),
+            None => None,
+        };
+        let mut places = Places::new(gaps, matching);
         let events = match self.events.sort(memory / 4)? {
             Sorted::InMemory { mut batch, .. } => {
-                for key in batch.keys_mut() {
-                    *key = places.of(&Unplaced::from_key(key))?.key();
-                }
+                batch.map_keys(|key| places.of(&Unplaced::from_key(key)))?;
                 batch.sort();
                 Sorted::InMemory { batch, next: 0 }
             }
@@ -122,10 +145,12 @@ impl EventSorter {
                 let mut series = Sorter::new(&folder);
                 let mut done = 0;
                 while let Some((key, text)) = merge.next()? {
-                    if series.bytes() + text.len() > memory / 8 * 5 {
-                        series.spill()?;
+                    if let Some(key) = places.of(&Unplaced::from_key(&key))? {
+                        if series.bytes() + text.len() > memory / 8 * 5 {
+                            series.spill()?;
+                        }
+                        series.push(key, text);
                     }
-                    series.push(places.of(&Unplaced::from_key(&key))?.key(), text);
                     done += 1;
                     progress(done);
                 }
@@ -133,30 +158,41 @@ impl EventSorter {
                 series.sort(memory)?
             }
         };
-        Ok(SortedEvents { events })
+        Ok(SortedEvents { events, count: places.count })
     }
 }
 
 /// Finds the place of each event, in the order of the first pass.
 struct Places {
     gaps: Gaps,
+    /// Whose events are kept, when not all are.
+    matching: Option<MatchingPackets>,
+    /// How many events have a place.
+    count: u64,
     series: Option<(u64, Kind)>,
     first: (u64, u64),
     idx: u64,
 }
 
 impl Places {
-    fn new(gaps: Gaps) -> Self {
-        Self { gaps, series: None, first: (0, 0), idx: 0 }
+    fn new(gaps: Gaps, matching: Option<MatchingPackets>) -> Self {
+        Self { gaps, matching, count: 0, series: None, first: (0, 0), idx: 0 }
     }
 
-    fn of(&mut self, event: &Unplaced) -> Result<Placed, TemporaryFileError> {
+    /// The key of an event in the second pass, if it is kept.
+    fn of(&mut self, event: &Unplaced) -> Result<Option<Key<WORDS>>, TemporaryFileError> {
         let &Unplaced { recording, kind, timestamp, seq, number, skb } = event;
         let mut lost = 0;
         let mut packet = None;
         let mut goes_on = false;
         if let Kind::Packet { timestamp, orig_head } = kind {
-            lost = self.gaps.before([recording, timestamp, orig_head], seq)?;
+            let id = [recording, timestamp, orig_head];
+            if let Some(matching) = &mut self.matching
+                && !matching.contains(id)?
+            {
+                return Ok(None);
+            }
+            lost = self.gaps.before(id, seq)?;
             packet = Some(PacketId { orig_head, timestamp, skb });
             goes_on = self.series == Some((recording, kind));
         }
@@ -168,7 +204,9 @@ impl Places {
             self.first = (if kind == Kind::Startup { 0 } else { timestamp }, number);
             self.idx = 0;
         }
-        Ok(Placed { recording, is_startup: kind == Kind::Startup, first: self.first, idx: self.idx, lost, packet })
+        self.count += 1;
+        let is_startup = kind == Kind::Startup;
+        Ok(Some(Placed { recording, is_startup, first: self.first, idx: self.idx, lost, packet }.key()))
     }
 }
 
@@ -220,6 +258,7 @@ const NO_PACKET: PacketId = PacketId { orig_head: 0, timestamp: 0, skb: 0 };
 #[derive(Debug)]
 pub struct SortedEvents {
     events: Sorted<WORDS>,
+    count: u64,
 }
 
 /// An event in its series.
@@ -236,6 +275,11 @@ pub struct SortedEvent<'a> {
 }
 
 impl SortedEvents {
+    /// How many events there are, those included that were read already.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
     /// The next event, or `None` at the end.
     ///
     /// # Errors

@@ -37,7 +37,7 @@ fn sorted(file: &[u8], memory: usize) -> SortedEvents {
     let mut reader = EventReader::new(file);
     let mut sorter = EventSorter::new(memory, folder.path());
     while let Some(event) = reader.next_event().unwrap() {
-        sorter.push(&event.event).unwrap();
+        sorter.push(&event.event, true).unwrap();
     }
     assert_eq!(reader.truncated(), None);
     let sorted = sorter.sort(|_| ()).unwrap();

@@ -68,7 +68,7 @@ fn sort(file: &[u8], memory: usize) -> Option<String> {
     let mut sorter = EventSorter::new(memory, Path::new("/dev/shm"));
     let mut reader = EventReader::new(file);
     while let Some(event) = reader.next_event().ok()? {
-        sorter.push(&event.event).ok()?;
+        sorter.push(&event.event, true).ok()?;
     }
     let sections = SectionTable::registered().expect("sections have different names");
     let mut printer = EventPrinter::new(PrintOptions::default(), sections);
