@@ -8,8 +8,10 @@ mod sort;
 mod text;
 
 use std::fs;
+use std::path::Path;
 
 use tracer_core::event::json::SeriesJson;
+use tracer_core::event::line::EventLine;
 use tracer_core::event::reader::EventReader;
 use tracer_core::event::sort::{EventSorter, SortedEvents};
 
@@ -33,11 +35,24 @@ const PLENTY: usize = 1 << 30;
 
 /// Sorts a file, with at most `memory` bytes of it in memory.
 fn sorted(file: &[u8], memory: usize) -> SortedEvents {
+    sorted_by(|folder| EventSorter::new(memory, folder), file, |_| true)
+}
+
+/// Sorts what a filter leaves of a file, with at most `memory` bytes of it in memory.
+fn sorted_matching(file: &[u8], memory: usize, matches: impl Fn(&EventLine<'_>) -> bool) -> SortedEvents {
+    sorted_by(|folder| EventSorter::new(memory, folder).only_matching(), file, matches)
+}
+
+fn sorted_by(
+    sorter: impl FnOnce(&Path) -> EventSorter,
+    file: &[u8],
+    matches: impl Fn(&EventLine<'_>) -> bool,
+) -> SortedEvents {
     let folder = tempfile::tempdir().unwrap();
     let mut reader = EventReader::new(file);
-    let mut sorter = EventSorter::new(memory, folder.path());
+    let mut sorter = sorter(folder.path());
     while let Some(event) = reader.next_event().unwrap() {
-        sorter.push(&event.event, true).unwrap();
+        sorter.push(&event.event, matches(&event.event)).unwrap();
     }
     assert_eq!(reader.truncated(), None);
     let sorted = sorter.sort(|_| ()).unwrap();

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Sorting: compared with its definition, and checked to lose nothing.
 
+use std::path::Path;
+
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::{Just, Strategy, any, prop_assert_eq, prop_oneof, proptest};
 use tracer_core::event::line::EventLine;
+use tracer_core::event::reader::EventReader;
+use tracer_core::event::selection::Selection;
 
-use crate::{FILES, PLENTY, events_without_tracking, fixture, sorted, sorted_file};
+use crate::{FILES, PLENTY, events_without_tracking, fixture, sorted, sorted_file, sorted_matching};
 
 /// What an event of a made-up file belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +31,8 @@ struct Made {
     seq: Option<u64>,
     /// Stands in a series of its own already.
     in_array: bool,
+    /// What a filter says.
+    matches: bool,
 }
 
 fn made() -> impl Strategy<Value = Made> {
@@ -38,11 +44,13 @@ fn made() -> impl Strategy<Value = Made> {
         20 => (0..3u64, u64::MAX - 2..=u64::MAX).prop_map(|(time, head)| Owner::Packet(time, head)),
     ];
     let (timestamp, seq) = (0..12u64, option::of(0..6u64));
-    (owner, timestamp, seq, any::<bool>()).prop_map(|(owner, timestamp, seq, in_array)| Made {
+    let filter = prop_oneof![9 => Just(false), 1 => Just(true)];
+    (owner, timestamp, seq, any::<bool>(), filter).prop_map(|(owner, timestamp, seq, in_array, matches)| Made {
         owner,
         timestamp,
         seq,
         in_array,
+        matches,
     })
 }
 
@@ -112,8 +120,47 @@ fn defined_losses(events: &[Made], group: &[usize]) -> Vec<Placed> {
     placed
 }
 
+/// What a filter leaves of the defined order, without any cleverness.
+fn defined_matching(events: &[Made]) -> Vec<Placed> {
+    let mut series: Vec<Vec<Placed>> = Vec::new();
+    for placed in defined(events) {
+        if placed.1 == 0 {
+            series.push(Vec::new());
+        }
+        series.last_mut().unwrap().push(placed);
+    }
+    series.retain(|series| series.iter().any(|(number, ..)| passes(&events[*number])));
+    series.concat()
+}
+
+/// Whether an event is kept for its own sake.
+fn passes(made: &Made) -> bool {
+    made.matches || matches!(made.owner, Owner::Startup | Owner::Part | Owner::Loss)
+}
+
 fn number(event: &str) -> usize {
-    EventLine::parse(event).unwrap().section("number").unwrap().parse().unwrap()
+    number_of(&EventLine::parse(event).unwrap())
+}
+
+fn number_of(event: &EventLine<'_>) -> usize {
+    event.section("number").unwrap().parse().unwrap()
+}
+
+/// The numbers of the events that are selected from a file as it is read.
+fn selected(file: &str, events: &[Made]) -> Vec<usize> {
+    let mut reader = EventReader::new(file.as_bytes());
+    let mut selection = Selection::new(Path::new("/nonexistent"));
+    let mut selected = Vec::new();
+    while let Some(event) = reader.next_event().unwrap() {
+        let number = number_of(&event.event);
+        if selection.passes(&event, events[number].matches).unwrap() {
+            while let Some(held) = selection.next_held().unwrap() {
+                selected.push(number_of(&held.event));
+            }
+            selected.push(number);
+        }
+    }
+    selected
 }
 
 proptest! {
@@ -126,6 +173,36 @@ proptest! {
             found.push((number(event.text), event.idx, event.lost));
         }
         prop_assert_eq!(found, defined(&events));
+    }
+
+    #[test]
+    fn a_filter_leaves_whole_series_for_any_interleaving_and_memory(events in vec(made(), 0..60), memory in 0..20_000usize) {
+        let file: String = events.iter().enumerate().map(|(number, event)| json(number, event)).collect();
+        let mut sorted = sorted_matching(file.as_bytes(), memory, |event| events[number_of(event)].matches);
+        let count = sorted.count();
+        let mut found = Vec::new();
+        while let Some(event) = sorted.next_event().unwrap() {
+            found.push((number(event.text), event.idx, event.lost));
+        }
+        let defined = defined_matching(&events);
+        prop_assert_eq!(&found, &defined);
+        prop_assert_eq!(count, found.len() as u64);
+        // The sorted file is filtered to the same.
+        let selected = selected(&sorted_file(file.as_bytes(), PLENTY), &events);
+        prop_assert_eq!(selected, defined.iter().map(|(number, ..)| *number).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_packet_passes_from_its_first_match_on(mut events in vec(made(), 0..60)) {
+        events.iter_mut().for_each(|event| event.in_array = false);
+        let file: String = events.iter().enumerate().map(|(number, event)| json(number, event)).collect();
+        let matched_before = |number: usize| {
+            let recording = events[..number].rsplit(|event| event.owner == Owner::Startup).next().unwrap_or_default();
+            let owner = events[number].owner;
+            matches!(owner, Owner::Packet(..)) && recording.iter().any(|event| event.owner == owner && event.matches)
+        };
+        let passing = (0..events.len()).filter(|number| passes(&events[*number]) || matched_before(*number));
+        prop_assert_eq!(selected(&file, &events), passing.collect::<Vec<_>>());
     }
 
     #[test]
