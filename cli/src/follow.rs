@@ -56,7 +56,9 @@ pub(crate) fn show(file: File, source: &Source, shown: &mut Shown<'_>) -> anyhow
     }
     let read = show_until(&stop, file, source, shown);
     shown.end()?;
-    read
+    read?;
+    shown.report_end();
+    Ok(())
 }
 
 fn show_until(stop: &AtomicBool, file: File, source: &Source, shown: &mut Shown<'_>) -> anyhow::Result<()> {

@@ -5,6 +5,7 @@
 
 mod collect;
 mod display;
+mod filter;
 mod follow;
 mod input;
 mod inspect;

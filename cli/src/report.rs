@@ -21,9 +21,18 @@ pub(crate) fn failure(error: &anyhow::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let known = error.chain().find_map(|error| error.downcast_ref::<Error>());
+    let is_filter = known.is_some_and(|error| error.kind() == ErrorKind::BadFilter);
     let mut label = "error";
     for cause in error.chain() {
-        say(label, cause);
+        let cause = cause.to_string();
+        match cause.split_once('\n') {
+            // The text of a filter, and the mark under it, have lines of their own.
+            Some((first, rest)) if is_filter => {
+                say(label, first);
+                rest.lines().for_each(line);
+            }
+            _ => say(label, cause),
+        }
         label = "caused by";
     }
     if let Some(hint) = known.and_then(Error::hint) {

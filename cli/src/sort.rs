@@ -17,6 +17,7 @@ use tracer_core::event::section_table::SectionTable;
 use tracer_core::event::sort::{EventSorter, SortError, SortedEvents};
 
 use crate::display::DisplayArgs;
+use crate::filter::{EventFilter, FilterArgs};
 use crate::input::{InputArgs, Source};
 use crate::output;
 use crate::progress::Progress;
@@ -27,6 +28,8 @@ use crate::size::parse_size;
 pub(crate) struct SortArgs {
     #[command(flatten)]
     input: InputArgs,
+    #[command(flatten)]
+    filter: FilterArgs,
     /// Write a sorted event file instead of showing the events
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -44,17 +47,18 @@ pub(crate) struct SortArgs {
 
 /// Runs `tracer sort`.
 pub(crate) fn run(args: &SortArgs) -> anyhow::Result<()> {
+    let filter = args.filter.compile()?;
     let (file, source) = args.input.open()?;
     if let Some(path) = &args.out {
         output::refuse_input(path, &source)?;
     }
     let folder = temporary_folder(args.temp_dir.as_deref())?;
-    let sorter = read(file, &source, EventSorter::new(args.memory, &folder))?;
-    let count = sorter.count();
-    let mut progress = Progress::events("sorting", count);
+    let sorter = read(file, &source, filter, EventSorter::new(args.memory, &folder))?;
+    let mut progress = Progress::events("sorting", sorter.count());
     let sorted = sorter.sort(|done| progress.at(done)).map_err(Error::from)?;
     drop(progress);
-    let sorted = Output { events: sorted, progress: Progress::events("writing", count) };
+    let progress = Progress::events("writing", sorted.count());
+    let sorted = Output { events: sorted, progress };
     match &args.out {
         Some(path) => write_file(sorted, path, &source),
         None => show(sorted, args, &source),
@@ -73,18 +77,35 @@ fn temporary_folder(chosen: Option<&Path>) -> anyhow::Result<PathBuf> {
     Ok(folder.to_owned())
 }
 
-fn read(file: File, source: &Source, mut sorter: EventSorter) -> anyhow::Result<EventSorter> {
+fn read(
+    file: File,
+    source: &Source,
+    mut filter: Option<EventFilter>,
+    mut sorter: EventSorter,
+) -> anyhow::Result<EventSorter> {
+    if filter.is_some() {
+        sorter = sorter.only_matching();
+    }
     let mut progress = Progress::bytes("reading", source.size());
     let mut reader = EventReader::new(file);
+    let mut is_empty = true;
     while let Some(event) = reader.next_event().map_err(|error| source.error(error))? {
-        sorter.push(&event.event, true).map_err(|error| match error {
+        is_empty = false;
+        let matches = match &mut filter {
+            Some(filter) => filter.matches(&event.event).map_err(|error| source.error(event.error(error)))?,
+            None => true,
+        };
+        sorter.push(&event.event, matches).map_err(|error| match error {
             SortError::Event(error) => source.error(event.error(error)),
             error => Error::from(error).into(),
         })?;
         progress.at(reader.offset());
     }
     drop(progress);
-    source.report_end(reader.truncated(), sorter.count() == 0);
+    source.report_end(reader.truncated(), is_empty);
+    if let Some(filter) = filter {
+        filter.report_end(source);
+    }
     Ok(sorter)
 }
 

@@ -25,11 +25,16 @@ fn event(timestamp: u64) -> String {
 
 impl Follow {
     fn new(content: &str) -> Self {
+        Self::with(content, &[])
+    }
+
+    fn with(content: &str, args: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("events.json");
         fs::write(&path, content).unwrap();
         let mut tracer = Command::new(env!("CARGO_BIN_EXE_tracer"))
             .args(["print", "--follow", "events.json"])
+            .args(args)
             .current_dir(&folder)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -57,7 +62,9 @@ impl Follow {
             let files = fs::read_dir(process.join("fd")).unwrap().map(|file| file.unwrap());
             let followed =
                 files.into_iter().find(|file| fs::read_link(file.path()).is_ok_and(|path| path == self.path()));
-            let information = fs::read_to_string(process.join("fdinfo").join(followed.unwrap().file_name())).unwrap();
+            // It may not be open yet.
+            let Some(followed) = followed else { return false };
+            let information = fs::read_to_string(process.join("fdinfo").join(followed.file_name())).unwrap();
             let position = information.lines().next().unwrap().strip_prefix("pos:").unwrap().trim();
             position.parse::<u64>().unwrap() == length
         };
@@ -184,6 +191,48 @@ fn the_last_event_of_a_series_is_not_waited_for() {
     follow.write(&series(2));
     assert_eq!((follow.shown(), follow.shown()), (String::new(), "2".to_owned()));
     follow.end("INT");
+}
+
+#[test]
+fn a_filter_lets_a_packet_through_when_it_matches() {
+    let event = |timestamp, comm| {
+        format!(
+            r#"{{"common":{{"timestamp":{timestamp},"task":{{"pid":1,"tgid":1,"comm":"{comm}"}}}},"skb-tracking":{{"orig_head":1,"timestamp":1}}}}"#
+        )
+    };
+    let (other, wanted) = (event(1, "other"), event(2, "wanted"));
+    let args = ["-m", r#"comm == "wanted""#, "--format", "json"];
+    let mut follow = Follow::with(&format!("{other}\n{wanted}\n"), &args);
+    assert_eq!(follow.shown(), wanted);
+    follow.write(&format!("{other}\n"));
+    assert_eq!(follow.shown(), other);
+    follow.end("INT");
+
+    // A series comes when its first match does, and not before.
+    let mut follow = Follow::with(&format!("{wanted}\n"), &[&args[..2], &["--format", "single-line"]].concat());
+    assert!(follow.shown().starts_with("2 "));
+    follow.write(&format!("[{other},{other},"));
+    follow.wait_until_read();
+    follow.write(&wanted);
+    for begin in ["1 ", "  ↳ 1 ", "  ↳ 2 "] {
+        let shown = follow.shown();
+        assert!(shown.starts_with(begin), "{shown}");
+    }
+    follow.write(&format!("]\n[{other}]\n"));
+    follow.wait_until_read();
+    follow.end("TERM");
+}
+
+#[test]
+fn a_filter_without_bytes_to_look_at_says_so_at_the_end() {
+    let mut follow = Follow::with(&event(1), &["-f", "icmp"]);
+    follow.write(&event(2));
+    follow.wait_until_read();
+    let id = follow.tracer.id().to_string();
+    assert!(Command::new("kill").args(["-s", "INT", &id]).status().unwrap().success());
+    let expected = "warning: no event of `events.json` has packet bytes, so none matches `-f`; `tracer collect -c skb` records them";
+    assert_eq!((follow.shown(), follow.told()), (String::new(), expected.to_owned()));
+    assert_eq!(follow.tracer.wait().unwrap().code(), Some(0));
 }
 
 #[test]

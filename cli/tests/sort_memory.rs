@@ -70,6 +70,34 @@ fn memory_does_not_change_a_byte() {
 }
 
 #[test]
+fn memory_does_not_change_what_a_filter_keeps() {
+    let comm = |number: u64| match number {
+        29_998 => "long",
+        number if number % 50 == 1 => "short",
+        _ => "other",
+    };
+    let with_comm = |(number, line): (u64, &str)| {
+        let task = format!(r#","task":{{"pid":1,"tgid":1,"comm":"{}"}}}},"skb-tracking""#, comm(number));
+        line.replacen(r#"},"skb-tracking""#, &task, 1) + "\n"
+    };
+    let file: String = (0..).zip(events(EVENTS).lines()).map(with_comm).collect();
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("events.json"), file).unwrap();
+    let all = succeeded(sort(folder.path(), &["--format", "json"]).output().unwrap());
+    let all = String::from_utf8(all).unwrap();
+    for (comm, series) in [("long", 1), ("short", 600), ("nobody", 0)] {
+        let kept: Vec<&str> = all.lines().filter(|line| line.contains(comm)).collect();
+        assert_eq!(kept.len(), series);
+        let filter = format!(r#"comm == "{comm}""#);
+        for memory in ["1M", "2M", "512M"] {
+            let args = ["--format", "json", "-m", &filter, "--memory", memory];
+            let sorted = String::from_utf8(succeeded(sort(folder.path(), &args).output().unwrap())).unwrap();
+            assert!(sorted.lines().eq(kept.iter().copied()), "{args:?}");
+        }
+    }
+}
+
+#[test]
 fn what_is_bounded_is_bounded() {
     let folder = folder(10 * EVENTS);
     // The program's code and buffers are in this limit too.

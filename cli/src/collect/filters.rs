@@ -2,9 +2,10 @@
 //! The filters of a collection: that of all probes, and those of single ones.
 
 use tracer_core::error::Error;
-use tracer_core::filter::{Filter, FilterText, PacketPrograms};
+use tracer_core::filter::{Filter, FilterText, MetadataProgram, PacketPrograms};
 use tracer_core::kernel::Kernel;
 use tracer_core::probe::ProbeSpec;
+use tracer_filters::metadata::MetadataFilter;
 use tracer_filters::packet::PacketFilter;
 
 use crate::report;
@@ -22,8 +23,11 @@ pub(super) fn translate(all: &FilterText, probes: &[ProbeSpec], kernel: &Kernel)
 
 fn filter(text: &FilterText, kernel: &Kernel) -> Result<Filter, Error> {
     let packet = text.packet.as_deref().map(packet_programs).transpose()?;
-    let metadata = None;
-    let _ = kernel;
+    let metadata = text.metadata.as_deref().map(|text| MetadataFilter::compile(text, kernel)).transpose()?;
+    let metadata = metadata.map(|metadata| MetadataProgram {
+        program: metadata.program().clone(),
+        needs_packet: metadata.needs_packet(),
+    });
     Ok(Filter { text: text.clone(), packet, metadata })
 }
 

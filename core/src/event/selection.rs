@@ -18,14 +18,11 @@ const HELD_IN_MEMORY: usize = 8 << 20;
 /// How many packets of an unsorted file are remembered for sure. Twice as many are at most, in 9 MB.
 const REMEMBERED_PACKETS: usize = 200_000;
 
-/// An event that is held: its number in its series, the line that it is in, and its offset.
-type HeldKey = [u64; 3];
-
 /// Decides about events, one after the other.
 #[derive(Debug)]
 pub struct Selection {
     packets: RecentPackets,
-    /// The events of the series at hand, as long as none has matched.
+    /// The events of the series at hand, as long as none has matched, by their numbers in it; with the line and the offset of each.
     held: Sorter<3>,
     /// Those of them that are to be shown now.
     released: Option<Sorted<3>>,
@@ -84,8 +81,7 @@ impl Selection {
         if self.held.bytes() > HELD_IN_MEMORY {
             self.held.spill()?;
         }
-        let key: HeldKey = [idx, event.place.line, event.place.offset];
-        self.held.push(key, event.event.text().as_bytes());
+        self.held.push([idx, event.place.line, event.place.offset], event.event.text().as_bytes());
         Ok(false)
     }
 
