@@ -128,6 +128,7 @@ pub(crate) fn objects(filters: &[Filter]) -> Result<Vec<Vec<u8>>, Error> {
         objects.push(graft::graft(objects::FILTER_RAW, "filter_raw", &raw)?);
     }
     if filters.iter().any(|filter| filter.metadata.is_some()) {
+        objects.push(objects::FILTER_METADATA.to_vec());
         let programs = filters.iter().map(|filter| filter.metadata.as_ref().map(|metadata| &metadata.program));
         let metadata = Program::choose(programs, Register::R3)?;
         objects.push(graft::graft(objects::FILTER_FIELDS, "filter_fields", &metadata)?);
