@@ -49,6 +49,12 @@ pub struct FilterText {
 }
 
 impl FilterText {
+    /// Texts as they are given; an empty one lets everything pass.
+    pub fn new(packet: Option<&str>, metadata: Option<&str>) -> Self {
+        let given = |text: Option<&str>| text.filter(|text| !text.trim().is_empty()).map(str::to_owned);
+        Self { packet: given(packet), metadata: given(metadata) }
+    }
+
     /// Whether it lets everything pass.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()

@@ -58,7 +58,7 @@ pub struct ProbeSpec {
     pub target: String,
     /// Record the kernel stack at each hit.
     pub stack: bool,
-    /// Its own filter, in place of the one for all probes.
+    /// Its own filter, in place of the one for all probes; an empty one lets all packets pass.
     pub filter: Option<FilterText>,
     /// Who asked for it.
     pub origin: Origin,
@@ -89,22 +89,22 @@ impl FromStr for ProbeSpec {
 
     fn from_str(text: &str) -> Result<Self, ProbeSpecError> {
         let (place, options) = text.split_once('/').map_or((text, None), |(place, options)| (place, Some(options)));
-        let (mut stack, mut filter) = (false, FilterText::default());
+        let (mut stack, mut packet, mut metadata) = (false, None, None);
         for option in options.into_iter().flat_map(split_options) {
             let (name, place, text) = match option.split_once('=') {
                 None if option == "stack" => {
                     stack = true;
                     continue;
                 }
-                Some(("filter", text)) => ("filter", &mut filter.packet, text),
-                Some(("meta", text)) => ("meta", &mut filter.metadata, text),
+                Some(("filter", text)) => ("filter", &mut packet, text),
+                Some(("meta", text)) => ("meta", &mut metadata, text),
                 _ => return Err(ProbeSpecError::Option(option.to_owned())),
             };
-            if place.replace(text.to_owned()).is_some() {
+            if place.replace(text).is_some() {
                 return Err(ProbeSpecError::Twice(name));
             }
         }
-        let filter = Some(filter).filter(|filter| !filter.is_empty());
+        let filter = (packet.is_some() || metadata.is_some()).then(|| FilterText::new(packet, metadata));
         let (probe_type, target) = match place.split_once(':') {
             None => (ProbeType::Kprobe, place),
             Some(("kprobe" | "k", target)) => (ProbeType::Kprobe, target),
@@ -153,14 +153,11 @@ impl fmt::Display for ProbeSpec {
         if self.stack {
             f.write_str("/stack")?;
         }
-        let filter = self.filter.as_ref();
-        if let Some(text) = filter.and_then(|filter| filter.packet.as_ref()) {
-            write!(f, "/filter={text}")?;
+        let Some(filter) = &self.filter else { return Ok(()) };
+        if filter.packet.is_some() || filter.is_empty() {
+            write!(f, "/filter={}", filter.packet.as_deref().unwrap_or_default())?;
         }
-        if let Some(text) = filter.and_then(|filter| filter.metadata.as_ref()) {
-            write!(f, "/meta={text}")?;
-        }
-        Ok(())
+        filter.metadata.iter().try_for_each(|text| write!(f, "/meta={text}"))
     }
 }
 
@@ -298,6 +295,9 @@ mod tests {
         };
         assert_eq!((spec.stack, &spec.filter), (true, &Some(filter)));
         assert_eq!(spec.to_string().parse(), Ok(spec));
+        let unfiltered: ProbeSpec = "ip_rcv/filter=".parse().unwrap();
+        assert_eq!(unfiltered.filter, Some(FilterText::default()));
+        assert_eq!(unfiltered.to_string().parse(), Ok(unfiltered));
         assert_eq!("ip_rcv/filter=a/filter=b".parse::<ProbeSpec>(), Err(ProbeSpecError::Twice("filter")));
     }
 

@@ -174,7 +174,10 @@ impl<'k> Session<'k> {
             // Packets are left out whole, so it must be known which is which.
             None if max_events_per_second.is_some() => tracking_programs(kernel)?,
             // A packet passes a filter from its first match on.
-            None if !options.filters.is_empty() => tracking_programs(kernel)?,
+            None if !options.filters.is_empty() => tracking_programs(kernel).unwrap_or_else(|error| {
+                warnings.push(format!("a packet is recorded only where it matches the filter: {error}"));
+                Vec::new()
+            }),
             None => Vec::new(),
         };
         let reads_paged_data = options.filters.iter().any(|filter| filter.packet.is_some())

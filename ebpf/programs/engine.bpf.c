@@ -176,8 +176,11 @@ static __always_inline bool passes_filter(struct hit *hit, struct scratch *scrat
 	u32 flags = hit->probe->flags, filter = hit->probe->filter;
 	u64 packet = (u64)hit->packet;
 
-	if (!packet && flags & PROBE_FILTER_NEEDS_PACKET)
+	if (!packet && flags & PROBE_FILTER_NEEDS_PACKET) {
+		if (hit->incomplete)
+			count_loss(hit->index, LOSS_FILTER_UNREADABLE);
 		return false;
+	}
 	if (!scratch) {
 		count_loss(hit->index, LOSS_NO_SCRATCH);
 		return false;

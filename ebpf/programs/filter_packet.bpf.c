@@ -88,7 +88,6 @@ static __always_inline void fill_window(struct packet_view *view, u32 prefix)
 	u32 size = view->length < FILTER_WINDOW ? view->length : FILTER_WINDOW, linear;
 	u64 first, last;
 
-	view->unreadable = 0;
 	view->window_length = size;
 	linear = view->linear < size ? view->linear : size;
 	if (linear > prefix && !copy_to_window(view, prefix, linear - prefix, view->start + prefix)) {
@@ -173,6 +172,7 @@ static __always_inline enum packet_kind view_packet(struct scratch *scratch, u64
 	enum packet_kind kind = PACKET_ETHERNET;
 
 	view->skb = packet;
+	view->unreadable = 0;
 	if (start == HEADER_UNSET) {
 		start = skb->network_header;
 		if (!start || start == HEADER_UNSET || start >= tail) {
@@ -190,7 +190,6 @@ static __always_inline enum packet_kind view_packet(struct scratch *scratch, u64
 				view->wire_length = skb->len + prefix;
 				view->start = 0;
 				view->linear = view->length = view->window_length = prefix;
-				view->unreadable = 0;
 				return kind;
 			}
 		} else if (!skb->protocol || skb->protocol == bpf_htons(ETH_P_IP) || skb->protocol == bpf_htons(ETH_P_IPV6)) {

@@ -101,7 +101,7 @@ impl CollectArgs {
 
     /// The filter of probes that have none of their own.
     pub(super) fn filter(&self) -> FilterText {
-        FilterText { packet: self.filter_packet.clone(), metadata: self.filter_meta.clone() }
+        FilterText::new(self.filter_packet.as_deref(), self.filter_meta.as_deref())
     }
 
     /// The probes that were asked for, or the default ones.

@@ -72,8 +72,7 @@ impl<'a> Resolver<'a> {
     fn functions(&mut self, spec: &ProbeSpec, prototypes: &Prototypes<'a>) -> Result<(), Error> {
         if !spec.is_wildcard() {
             // What is not in BTF may exist all the same.
-            self.add(spec, &spec.target, prototypes.function(&spec.target));
-            return Ok(());
+            return self.add(spec, &spec.target, prototypes.function(&spec.target));
         }
         let traceable = self.kernel.tracefs().and_then(|tracefs| tracefs.traceable_functions());
         let mut fits = 0;
@@ -83,7 +82,7 @@ impl<'a> Resolver<'a> {
             let [described] = several.as_slice() else { continue };
             let untraceable = traceable.map_or_else(|| is_generated(name), |names| !names.contains(*name));
             if !untraceable && packet_place(&described.prototype, FUNCTION_ARGUMENTS) != PacketPlace::Nowhere {
-                self.add(spec, name, Some(described));
+                self.add(spec, name, Some(described))?;
             }
         }
         if self.found.probes.len() == before && !self.known.keys().any(|(_, name)| matches(&spec.target, name)) {
@@ -106,8 +105,7 @@ impl<'a> Resolver<'a> {
                 let missing = AttachError::NoTracepoint(similar_tracepoints(self.kernel, &spec.target));
                 return Err(missing.about(&format!("`{spec}` can't be probed")));
             }
-            self.add(spec, &spec.target, known);
-            return Ok(());
+            return self.add(spec, &spec.target, known);
         }
         let tracefs = self.kernel.tracefs().ok_or_else(|| needs_tracefs(self.kernel, spec))?;
         let before = self.found.probes.len();
@@ -117,7 +115,7 @@ impl<'a> Resolver<'a> {
             }
             let Some(described) = prototypes.tracepoints.get(&**found_name) else { continue };
             if packet_place(&described.prototype, TRACEPOINT_ARGUMENTS) != PacketPlace::Nowhere {
-                self.add(spec, &format!("{found_group}:{found_name}"), Some(described));
+                self.add(spec, &format!("{found_group}:{found_name}"), Some(described))?;
             }
         }
         if self.found.probes.len() == before {
@@ -127,18 +125,24 @@ impl<'a> Resolver<'a> {
         Ok(())
     }
 
-    fn add(&mut self, spec: &ProbeSpec, target: &str, described: Option<&Described<'_>>) {
+    fn add(&mut self, spec: &ProbeSpec, target: &str, described: Option<&Described<'_>>) -> Result<(), Error> {
         if let Some(&index) = self.known.get(&(spec.probe_type, target.to_owned())) {
             let probe = &mut self.found.probes[index];
             probe.stack |= spec.stack;
-            // The filter of a probe that is named counts more than that of a wildcard.
-            if spec.filter.is_some() && (probe.filter.is_none() || !spec.is_wildcard()) {
-                probe.filter.clone_from(&spec.filter);
+            let is_named = spec.origin == Origin::Named && !spec.is_wildcard();
+            // The filter of a probe that is named counts more than that of a wildcard or a profile.
+            if spec.filter.is_some() && spec.filter != probe.filter {
+                if probe.filter.is_some() && is_named && probe.origin == Origin::Named {
+                    return Err(Error::new(ErrorKind::Usage, format!("`{probe}` is given two different filters")));
+                }
+                if probe.filter.is_none() || is_named {
+                    probe.filter.clone_from(&spec.filter);
+                }
             }
-            if spec.origin == Origin::Named && !spec.is_wildcard() {
+            if is_named {
                 probe.origin = Origin::Named;
             }
-            return;
+            return Ok(());
         }
         let probe = probe(spec, target, described);
         if probe.packet == PacketPlace::Nowhere && spec.origin == Origin::Named {
@@ -152,6 +156,7 @@ impl<'a> Resolver<'a> {
         }
         self.known.insert((spec.probe_type, target.to_owned()), self.found.probes.len());
         self.found.probes.push(probe);
+        Ok(())
     }
 }
 
