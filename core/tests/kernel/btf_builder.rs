@@ -36,8 +36,12 @@ impl BtfBuilder {
     }
 
     fn add(&mut self, name: &str, kind: u32, members: u32, to: u32, rest: &[u32]) -> u32 {
+        self.add_raw(name, kind << 24 | members, to, rest)
+    }
+
+    fn add_raw(&mut self, name: &str, info: u32, to: u32, rest: &[u32]) -> u32 {
         let name = self.string(name);
-        for word in [name, kind << 24 | members, to].iter().chain(rest) {
+        for word in [name, info, to].iter().chain(rest) {
             self.types.extend_from_slice(&word.to_ne_bytes());
         }
         self.next += 1;
@@ -50,6 +54,61 @@ impl BtfBuilder {
 
     pub(crate) fn structure(&mut self, name: &str) -> u32 {
         self.add(name, 4, 0, 8, &[])
+    }
+
+    /// A number of so many bytes; `encoding` is 1 for one with a sign, 2 for a character, 4 for a `_Bool`.
+    pub(crate) fn number(&mut self, name: &str, size: u32, encoding: u32) -> u32 {
+        self.add(name, 1, 0, size, &[encoding << 24 | size * 8])
+    }
+
+    /// A number that is a part of its bytes: how bit fields were described before structs did it.
+    pub(crate) fn part_of_number(&mut self, name: &str, size: u32, skip: u32, bits: u32) -> u32 {
+        self.add(name, 1, 0, size, &[skip << 16 | bits])
+    }
+
+    /// A struct with members: name, type, bits from the beginning.
+    pub(crate) fn structure_of(&mut self, name: &str, size: u32, members: &[(&str, u32, u32)]) -> u32 {
+        self.composite(name, 4 << 24, size, members)
+    }
+
+    pub(crate) fn union_of(&mut self, name: &str, size: u32, members: &[(&str, u32, u32)]) -> u32 {
+        self.composite(name, 5 << 24, size, members)
+    }
+
+    /// A struct whose bit fields are described by itself: name, type, bits from the beginning, width (0: no bit field).
+    pub(crate) fn structure_with_bits(&mut self, name: &str, size: u32, members: &[(&str, u32, u32, u32)]) -> u32 {
+        let members: Vec<_> = members.iter().map(|(name, of, at, bits)| (*name, *of, bits << 24 | at)).collect();
+        self.composite(name, 1 << 31 | 4 << 24, size, &members)
+    }
+
+    fn composite(&mut self, name: &str, kind: u32, size: u32, members: &[(&str, u32, u32)]) -> u32 {
+        let mut rest = Vec::new();
+        for (name, of, place) in members {
+            rest.extend([self.string(name), *of, *place]);
+        }
+        self.add_raw(name, kind | members.len() as u32, size, &rest)
+    }
+
+    /// An enumeration; of 8 bytes it is of the newer kind.
+    pub(crate) fn enumeration(&mut self, name: &str, size: u32, signed: bool, values: &[(&str, u64)]) -> u32 {
+        let mut rest = Vec::new();
+        for (name, value) in values {
+            rest.extend([self.string(name), *value as u32]);
+            if size == 8 {
+                rest.push((value >> 32) as u32);
+            }
+        }
+        let kind = if size == 8 { 19 << 24 } else { 6 << 24 };
+        self.add_raw(name, u32::from(signed) << 31 | kind | values.len() as u32, size, &rest)
+    }
+
+    /// A struct that is defined elsewhere.
+    pub(crate) fn declared(&mut self, name: &str) -> u32 {
+        self.add(name, 7, 0, 0, &[])
+    }
+
+    pub(crate) fn qualified(&mut self, kind: u32, name: &str, of: u32) -> u32 {
+        self.add(name, kind, 0, of, &[])
     }
 
     pub(crate) fn pointer(&mut self, to: u32) -> u32 {

@@ -5,5 +5,6 @@ mod btf;
 mod btf_builder;
 mod fake_kernel;
 mod inspect;
+mod members;
 mod overview;
 mod resolve;

@@ -155,6 +155,7 @@ impl Code {
         } else {
             self.address(place, fails);
             if whole != size {
+                // Of the stack only what was written may be loaded.
                 self.push(Instruction::store64(Register::R10, buffer(8), 0));
             }
             self.read(PROBE_READ_KERNEL, buffer(8), size as usize);

@@ -254,7 +254,7 @@ struct sk_buff packet = {
 struct sk_buff lonely = { .len = 40 };
 
 /* Where UDP keeps something else in the place of the device. */
-struct sk_buff queued = { .dev_scratch = 0x12345, .sk = &stream.sk };
+struct sk_buff queued = { .prev = &packet, .dev_scratch = 0x12345, .sk = &stream.sk };
 
 struct sk_buff anonymous = { .dev = &nameless };
 struct sk_buff named_long = { .dev = &longest };

@@ -274,6 +274,25 @@ fn bits_of_a_pointer_are_masked_out() {
 }
 
 #[test]
+fn members_of_another_packet_are_read_bit_by_bit_too() {
+    let machine = Machine::new();
+    for text in [
+        "sk_buff.prev.wide == 4097",
+        "sk_buff.prev.signed_bits == -64",
+        "sk_buff.prev.odd.crossing == 0xa5a5a5a5a5",
+        "sk_buff.prev.odd.crossing_signed == -1048576",
+        "sk_buff.prev.protocol == 0x800",
+        "sk_buff.prev.low == -9223372036854775808",
+        "sk_buff.prev.tiny == -128",
+        "sk_buff.prev.letter == 'x'",
+        "sk_buff.prev.dev.all[2].id == 1",
+    ] {
+        assert!(machine.matches(text, "queued"), "{text}");
+        assert!(!machine.matches(&format!("!({text})"), "queued"), "{text}");
+    }
+}
+
+#[test]
 fn the_namespace_is_the_sockets_where_no_device_is() {
     let machine = Machine::new();
     assert!(machine.matches("netns == 4026531840", "queued"), "what stands in place of the device is no pointer");

@@ -9,6 +9,9 @@ use super::{
 /// No type of the kernel is nested deeper; a malformed one that refers to itself ends here.
 const DEEPEST: u32 = 32;
 
+/// Structs and unions within one struct. No struct of the kernel has more; a malformed one that holds itself ends here.
+const MOST_VISITS: u32 = 1000;
+
 /// The types whose numbers have the byte order of the network.
 const NETWORK_ORDER: [&str; 3] = ["__be16", "__be32", "__be64"];
 
@@ -212,15 +215,15 @@ impl<'a> Type<'a> {
 
     fn all_members(&self) -> Vec<(&'a str, Member<'a>)> {
         let mut found = Vec::new();
-        self.collect_members(0, DEEPEST, &mut found);
+        self.collect_members(0, &mut { MOST_VISITS }, &mut found);
         found
     }
 
-    fn collect_members(&self, base: u32, depth: u32, found: &mut Vec<(&'a str, Member<'a>)>) {
-        let Some(depth) = depth.checked_sub(1) else { return };
-        let Some((btf, raw)) = self.resolved().filter(|(_, raw)| matches!(raw.kind, KIND_STRUCT | KIND_UNION)) else {
-            return;
-        };
+    fn collect_members(&self, base: u32, visits: &mut u32, found: &mut Vec<(&'a str, Member<'a>)>) {
+        let Some(left) = visits.checked_sub(1) else { return };
+        *visits = left;
+        let composite = self.resolved().filter(|(_, raw)| matches!(raw.kind, KIND_STRUCT | KIND_UNION));
+        let Some((btf, raw)) = composite else { return };
         for index in 0..raw.members {
             let at = raw.at + 12 + index * 12;
             let word = |number: usize| read_u32(&btf.data, at + 4 * number);
@@ -235,7 +238,7 @@ impl<'a> Type<'a> {
             };
             let bit_offset = base.wrapping_add(offset);
             if name.is_empty() {
-                kind.collect_members(bit_offset, depth, found);
+                kind.collect_members(bit_offset, visits, found);
             } else {
                 found.push((name, Member { bit_offset, bits, kind }));
             }
