@@ -132,7 +132,11 @@ proptest! {
     #[test]
     fn nonsense_is_read_without_panic(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20)) {
         let mut builder = BtfBuilder::new();
-        let skb = builder.structure("sk_buff");
+        let word = builder.number("int", 4, 1);
+        let words = builder.array(word, 2);
+        let names = builder.enumeration("e", 4, false, &[("f", 1)]);
+        let inner = builder.union_of("", 8, &[("words", words, 0), ("word", word, 0)]);
+        let skb = builder.structure_with_bits("sk_buff", 16, &[("", inner, 0, 0), ("names", names, 64, 3)]);
         let pointer = builder.pointer(skb);
         builder.function("f", &[("skb", pointer)]);
         builder.tracepoint("t", &[("skb", pointer)]);
@@ -147,6 +151,13 @@ proptest! {
                 types.declaration(name, &prototype);
             }
             types.tracepoints(|_| true);
+            types.enumerator("f");
+            for composite in types.composite_names().filter_map(|name| types.composite(name)) {
+                composite.size();
+                for name in composite.member_names() {
+                    composite.member(name).map(|member| (member.kind.size(), member.kind.enumerators()));
+                }
+            }
         }
     }
 }

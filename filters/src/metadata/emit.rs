@@ -103,7 +103,9 @@ impl Code {
             Check::Text { expected, prefix, equal } => {
                 // With the zero byte, and with one more that tells whether the text ends there.
                 let size = expected.len() + if *prefix { 1 } else { 2 };
-                let Source::Packet(places) = &test.source else { return };
+                let Source::Packet(places) = &test.source else {
+                    unreachable!("only pointers in packets lead to texts")
+                };
                 self.reach_any(places, targets.fails, |code, place, fails| {
                     code.address(place, fails);
                     code.read(PROBE_READ_KERNEL_STR, buffer(size), size);
@@ -123,7 +125,7 @@ impl Code {
                 self.push(Instruction::call(GET_CURRENT_PID_TGID));
                 self.push(Instruction::alu64(NUMBER, 32, ArithmeticOperation::Rhs));
             }
-            Source::ThreadName => {}
+            Source::ThreadName => unreachable!("the name of a thread is no number"),
             Source::Packet(places) => {
                 self.reach_any(places, fails, |code, place, fails| code.number(place, field, fails))
             }
@@ -182,7 +184,7 @@ impl Code {
     fn bytes_from(&mut self, source: &Source, size: usize, fails: Label) -> (Register, i16) {
         let at = buffer(size);
         match source {
-            Source::ProcessId => {}
+            Source::ProcessId => unreachable!("the number of a process is no bytes"),
             Source::ThreadName => {
                 let at = buffer(16);
                 self.push(Instruction::movx64(Register::R1, Register::R10));
@@ -193,11 +195,12 @@ impl Code {
                 return (Register::R10, at);
             }
             Source::Packet(places) => {
-                if let [place] = &places[..] {
-                    if place.hops.is_empty() && place.offset + size as i32 <= place.copied {
-                        self.jump_if(COPY, JumpOperation::IfEqual, 0, fails);
-                        return (COPY, place.offset as i16);
-                    }
+                if let [place] = &places[..]
+                    && place.hops.is_empty()
+                    && place.offset + size as i32 <= place.copied
+                {
+                    self.jump_if(COPY, JumpOperation::IfEqual, 0, fails);
+                    return (COPY, place.offset as i16);
                 }
                 self.reach_any(places, fails, |code, place, fails| {
                     code.address(place, fails);

@@ -333,3 +333,132 @@ fn chain(left: Node, operator: Operator, right: Node) -> Node {
     nodes.push(right);
     Node { at, kind: if operator == Operator::Or { Kind::Any(nodes) } else { Kind::All(nodes) } }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+    use crate::metadata::syntax::{BitOperation, Condition, Literal, Relation, StepKind};
+
+    /// A condition with all its parentheses; names and numbers only.
+    fn tree(text: &str) -> String {
+        fn show(condition: &Condition) -> String {
+            let joined = |all: &[Condition], operator: &str| {
+                format!("({})", all.iter().map(show).collect::<Vec<_>>().join(operator))
+            };
+            let comparison = match condition {
+                Condition::All(all) => return joined(all, " && "),
+                Condition::Any(all) => return joined(all, " || "),
+                Condition::Comparison(comparison) => comparison,
+            };
+            let mut shown = comparison.operand.path.root.clone();
+            for step in &comparison.operand.path.steps {
+                shown += &match &step.kind {
+                    StepKind::Member(name) => format!(".{name}"),
+                    StepKind::Index(index) => format!("[{index}]"),
+                    StepKind::Cast(name) => format!(".({name})"),
+                    StepKind::Mask(mask) => format!(":{mask:#x}"),
+                };
+            }
+            for (operation, with) in &comparison.operand.operations {
+                let sign = match operation {
+                    BitOperation::And => "&",
+                    BitOperation::Or => "|",
+                    BitOperation::Xor => "^",
+                    BitOperation::ShiftLeft => "<<",
+                    BitOperation::ShiftRight => ">>",
+                };
+                shown = format!("[{shown} {sign} {with:#x}]");
+            }
+            let relation = match comparison.relation {
+                Relation::Equal => "==",
+                Relation::NotEqual => "!=",
+                Relation::Less => "<",
+                Relation::LessOrEqual => "<=",
+                Relation::Greater => ">",
+                Relation::GreaterOrEqual => ">=",
+            };
+            let value = match comparison.value.as_ref().map(|value| &value.literal) {
+                None => "nothing".to_owned(),
+                Some(Literal::Number(number)) => number.to_string(),
+                Some(Literal::Text { text, prefix }) => format!("{text:?}{}", if *prefix { "*" } else { "" }),
+                Some(Literal::Name(name)) => name.clone(),
+                Some(literal) => format!("{literal:?}"),
+            };
+            format!("{shown} {relation} {value}")
+        }
+        show(&parse(text).unwrap_or_else(|error| panic!("{error}")))
+    }
+
+    #[test]
+    fn operators_bind_as_in_c_but_for_bits() {
+        for (text, expected) in [
+            ("a||b&&c||d", "(a != nothing || (b != nothing && c != nothing) || d != nothing)"),
+            ("a && b || c && d", "((a != nothing && b != nothing) || (c != nothing && d != nothing))"),
+            ("a and (b or c)", "(a != nothing && (b != nothing || c != nothing))"),
+            ("(a && b) && c", "((a != nothing && b != nothing) && c != nothing)"),
+            ("a & 1 == 1", "[a & 0x1] == 1"),
+            ("a | 1 ^ 2 & 3 << 1", "[a | 0x3] != nothing"),
+            ("a & 6 | 1 << 1", "[[a & 0x6] | 0x2] != nothing"),
+            ("1 << 4 & a > 2", "[a & 0x10] > 2"),
+            ("a >> 1 >> 2 == 3", "[[a >> 0x1] >> 0x2] == 3"),
+            ("((a)) == ((5))", "a == 5"),
+            ("5 < a", "a > 5"),
+            ("NAME == a.b", "a.b == NAME"),
+            ("a == NAME", "a == NAME"),
+            ("a == -1 && b == ~0", "(a == -1 && b == -1)"),
+        ] {
+            assert_eq!(tree(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn negations_end_at_the_comparisons() {
+        for (text, expected) in [
+            ("!a", "a == nothing"),
+            ("!!a", "a != nothing"),
+            ("not a == 1", "a != 1"),
+            ("not a == 1 and b", "(a != 1 && b != nothing)"),
+            ("!(a < 1 || b >= 2 && c)", "(a >= 1 && (b < 2 || c == nothing))"),
+            ("!(not a <= 1) && !(b > 2)", "(a <= 1 && b <= 2)"),
+            ("!a && b", "(a == nothing && b != nothing)"),
+        ] {
+            assert_eq!(tree(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn paths_are_of_many_kinds() {
+        for (text, expected) in [
+            ("sk_buff.skc_v6_daddr._x9[0x1].y", "sk_buff.skc_v6_daddr._x9[1].y != nothing"),
+            ("sk_buff . sk . ( struct tcp_sock * ) . a", "sk_buff.sk.(tcp_sock).a != nothing"),
+            (
+                "sk_buff._nfct:~0x7:nf_conn.mark:0b11 == 1",
+                "[sk_buff._nfct:0xfffffffffffffff8.(nf_conn).mark & 0x3] == 1",
+            ),
+            ("a:0xff.b", "a:0xff.b != nothing"),
+            ("skb-drop.drop_reason == 'a b*'", "skb-drop.drop_reason == \"a b\"*"),
+            (r#"a == 'it\'s "\\"'"#, r#"a == "it's \"\\\"""#),
+            ("a == '\\*'", "a == \"*\""),
+            ("ANDROID == or_else && notes", "(ANDROID == or_else && notes != nothing)"),
+            ("a == 0o17 || a == 0B11 || a == 0X1f", "(a == 15 || a == 3 || a == 31)"),
+            ("a == true || a == false || a == NULL", "(a == 1 || a == 0 || a == 0)"),
+        ] {
+            assert_eq!(tree(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_told_from_paths() {
+        for (text, expected) in [
+            ("a == 10.0.0.1", "a == Ipv4(10.0.0.1, 32)"),
+            ("a == 10.0.0.0/8", "a == Ipv4(10.0.0.0, 8)"),
+            ("a == ::", "a == Ipv6(::, 128)"),
+            ("a == fe80::1/64", "a == Ipv6(fe80::1, 64)"),
+            ("dead:beef::1 == a", "a == Ipv6(dead:beef::1, 128)"),
+            ("a == ::ffff:10.0.0.1", "a == Ipv6(::ffff:10.0.0.1, 128)"),
+            ("a == ab:cd:ef:1:2:3", "a == Mac([171, 205, 239, 1, 2, 3])"),
+        ] {
+            assert_eq!(tree(text), expected, "{text}");
+        }
+    }
+}

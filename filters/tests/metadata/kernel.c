@@ -84,6 +84,8 @@ struct net_device {
 	struct queue **all;
 	struct net_device *upper;
 	struct hidden *private;
+	/* Defined by a module. */
+	struct secret *secret;
 	int flexible[];
 };
 
@@ -196,6 +198,7 @@ struct net_device lower = {
 	/* Not mapped. */
 	.upper = (struct net_device *)0xdead0000,
 	.private = (struct hidden *)0xdead0000,
+	.secret = (struct secret *)queues,
 	.flexible = { 10, 20, -30 },
 };
 

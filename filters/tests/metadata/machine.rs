@@ -50,8 +50,9 @@ impl Machine {
         let btf = root.path().join("sys/kernel/btf");
         fs::create_dir_all(&btf).expect("the fake tree can be made");
         let types = file.section_by_name(".BTF").expect("clang describes the types");
-        fs::write(btf.join("vmlinux"), types.data().expect("the section has bytes"))
-            .expect("the fake tree can be made");
+        let types = types.data().expect("the section has bytes");
+        fs::write(btf.join("vmlinux"), types).expect("the fake tree can be made");
+        fs::write(btf.join("secrets"), module_types(types)).expect("the fake tree can be made");
 
         let base = |section: usize| BASE + section as u64 * SECTION;
         let mut memory = Memory::new();
@@ -132,6 +133,43 @@ fn compile(folder: &Path) -> Vec<u8> {
     let status = command.status().expect("clang can be run");
     assert!(status.success(), "clang refuses kernel.c");
     fs::read(&object).expect("clang wrote the object")
+}
+
+/// The types of a module on top of `vmlinux`: `struct secret { unsigned int id; int value; }`.
+fn module_types(vmlinux: &[u8]) -> Vec<u8> {
+    let word = |at: usize| u32::from_le_bytes(vmlinux[at..at + 4].try_into().expect("four bytes"));
+    let header = word(4);
+    let (mut at, end) = (header + word(8), header + word(8) + word(12));
+    let (strings, mut next) = (word(20), 1);
+    while at < end {
+        let info = word(at as usize + 4);
+        let members = info & 0xffff;
+        at += 12
+            + match info >> 24 & 0x1f {
+                // Numbers, variables, tags; arrays; structs, unions, sections; enumerations, function types.
+                1 | 14 | 17 => 4,
+                3 => 12,
+                4 | 5 | 15 | 19 => 12 * members,
+                6 | 13 => 8 * members,
+                _ => 0,
+            };
+        next += 1;
+    }
+    let names = b"secret\0id\0value\0unsigned int\0int\0";
+    let name = |name: &str| {
+        strings + names.windows(name.len()).position(|at| at == name.as_bytes()).expect("it is there") as u32
+    };
+    let mut types: Vec<u32> = Vec::new();
+    types.extend([name("unsigned int"), 1 << 24, 4, 32]);
+    types.extend([name("int\0"), 1 << 24, 4, 1 << 24 | 32]);
+    types.extend([name("secret"), 4 << 24 | 2, 8, name("id"), next, 0, name("value"), next + 1, 32]);
+    let types: Vec<u8> = types.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let lengths = [24, 0, types.len() as u32, types.len() as u32, names.len() as u32];
+    let mut module = vec![0x9f, 0xeb, 1, 0];
+    module.extend(lengths.iter().flat_map(|length| length.to_le_bytes()));
+    module.extend(types);
+    module.extend(names);
+    module
 }
 
 fn is_memory(section: &str) -> bool {

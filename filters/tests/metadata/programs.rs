@@ -147,6 +147,10 @@ const HOLD: &[&str] = &[
     "sk_buff.cb.(control).length == 1337",
     "sk_buff.cb.(control).port == 80",
     "sk_buff.cb.(control).when == -2",
+    // What modules define.
+    "sk_buff.dev.secret.id == 1",
+    "sk_buff.dev.secret.value == -1",
+    "sk_buff.dev.tx.(secret).value < 0",
     // Bit operations.
     "sk_buff.mark & 0xff == 1",
     "(sk_buff.mark & 0xff) == 1",

@@ -276,7 +276,9 @@ fn form(kind: Type<'_>, skip: u32, bits: Option<u32>) -> Form {
         Some(Shape::Pointer(_)) => number(whole(8, false), 64),
         Some(Shape::Array { element, count }) => match element.shape() {
             Some(Shape::Integer(Integer { size: 1, .. })) => Form::Bytes { length: count, text: true },
-            Some(Shape::Integer(integer)) if integer.size * count == 16 => Form::Bytes { length: 16, text: false },
+            Some(Shape::Integer(integer)) if integer.size.checked_mul(count) == Some(16) => {
+                Form::Bytes { length: 16, text: false }
+            }
             _ => Form::Other,
         },
         Some(Shape::Composite { name: "in6_addr", size: 16 }) => Form::Bytes { length: 16, text: false },
