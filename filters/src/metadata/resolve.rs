@@ -3,8 +3,10 @@
 
 mod value;
 
+use tracer_core::error::Error;
 use tracer_core::event::section_table::SectionTable;
 use tracer_core::kernel::Kernel;
+use tracer_core::kernel::btf::Types;
 use tracer_core::kernel::btf::members::{Member, Shape, Type};
 use tracer_core::similar::{did_you_mean, similar};
 use tracer_ebpf::wire::SKB_COPY_SIZE;
@@ -156,10 +158,10 @@ const ROOTS: [&str; 7] = ["sk_buff", "netns", "ifname", "ifindex", "mark", "pid"
 impl<'a> Resolver<'a> {
     pub(super) fn new(text: &'a str, kernel: &'a Kernel) -> Result<Self, FilterError> {
         let whole = |message: &str| FilterError::new(Language::Metadata, text, message);
-        let types = kernel
-            .all_types()
+        let vmlinux = kernel
+            .vmlinux()
             .map_err(|error| whole(&error.to_string()).with_hint_if(error.hint().map(str::to_owned)))?;
-        let packet = types.first().and_then(|(_, vmlinux)| vmlinux.composite("sk_buff"));
+        let packet = Types::new(vmlinux, None).composite("sk_buff");
         let packet = packet.ok_or_else(|| whole("the kernel's type information has no `struct sk_buff`"))?;
         Ok(Self { text, kernel, packet })
     }
@@ -312,9 +314,13 @@ impl<'a> Resolver<'a> {
         i32::try_from(bit_offset / 8).map_err(|_| self.error(at, "too far from the beginning of what it is in"))
     }
 
-    /// The struct of this name, of vmlinux or of a module.
+    /// The struct of this name, of vmlinux or else of a module.
     fn composite(&self, name: &str, at: usize) -> Result<Type<'a>, FilterError> {
-        let types = self.kernel.all_types().map_err(|error| self.error(at, error.to_string()))?;
+        let error = |error: Error| self.error(at, error.to_string());
+        if let Some(found) = Types::new(self.kernel.vmlinux().map_err(error)?, None).composite(name) {
+            return Ok(found);
+        }
+        let types = self.kernel.all_types().map_err(error)?;
         types.iter().find_map(|(_, types)| types.composite(name)).ok_or_else(|| {
             let known = types.iter().flat_map(|(_, types)| types.composite_names());
             self.error(at, format!("the kernel has no `struct {name}`"))

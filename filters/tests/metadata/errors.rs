@@ -127,9 +127,9 @@ const NOT_IN_EVENTS: &[&str] = &[
 fn report(out: &mut String, text: &str, error: FilterError) {
     let error = Error::from(error);
     assert_eq!(error.kind(), ErrorKind::BadFilter, "{text}");
-    writeln!(out, "{error}").unwrap();
+    writeln!(out, "{error}").expect("a text can be written to");
     if let Some(hint) = error.hint() {
-        writeln!(out, "hint: {hint}").unwrap();
+        writeln!(out, "hint: {hint}").expect("a text can be written to");
     }
     out.push('\n');
 }

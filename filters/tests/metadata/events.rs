@@ -20,7 +20,7 @@ const EVENT: &str = r#"{"common":{"timestamp":5,"smp_id":0,"task":{"pid":4321,"t
 
 fn matches(text: &str, event: &str) -> bool {
     let matcher = EventMatcher::new(text).unwrap_or_else(|error| panic!("{error}"));
-    matcher.matches(&EventLine::parse(event).unwrap())
+    matcher.matches(&EventLine::parse(event).expect("it is an event"))
 }
 
 #[test]

@@ -84,7 +84,10 @@ enum Operation {
     Right(u32),
 }
 
-const RELATIONS: [(&str, fn(i128, i128) -> bool); 6] = [
+/// As it is written, and when it holds.
+type Relation = (&'static str, fn(i128, i128) -> bool);
+
+const RELATIONS: [Relation; 6] = [
     ("==", |a, b| a == b),
     ("!=", |a, b| a != b),
     ("<", |a, b| a < b),
