@@ -58,7 +58,7 @@ impl BtfBuilder {
 
     /// A number of so many bytes; `encoding` is 1 for one with a sign, 2 for a character, 4 for a `_Bool`.
     pub(crate) fn number(&mut self, name: &str, size: u32, encoding: u32) -> u32 {
-        self.add(name, 1, 0, size, &[encoding << 24 | size * 8])
+        self.add(name, 1, 0, size, &[encoding << 24 | (size * 8)])
     }
 
     /// A number that is a part of its bytes: how bit fields were described before structs did it.

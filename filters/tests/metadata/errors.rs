@@ -168,6 +168,10 @@ fn huge_texts_are_refused_and_do_no_harm() {
         let error = MetadataFilter::compile(&text, &machine.kernel).unwrap_err();
         assert_eq!(error.problem(), "more than 64 parentheses and negations within each other");
     }
+    let kind = |length: usize| format!("sk_buff.dev.rtnl_link_ops.kind != '{}'", "x".repeat(length));
+    assert!(machine.matches(&kind(126), "packet"));
+    let error = MetadataFilter::compile(&kind(127), &machine.kernel).unwrap_err();
+    assert_eq!(error.problem(), "a text of more than 126 bytes can't be compared");
     let long = vec!["sk_buff.len == 5"; 700].join(" || ");
     assert!(!machine.matches(&long, "packet"));
     let masked = format!("sk_buff.mark{}", " & 0x80000001".repeat(1000));

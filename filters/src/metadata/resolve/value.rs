@@ -146,11 +146,11 @@ impl<'a> Resolver<'a> {
         if !comparison.relation.is_equality() {
             return Err(self.error(*at, format!("{} are compared by `==` and `!=` only", literal.plural())));
         }
+        if matches!(literal, Literal::Text { text, .. } if text.len() > LONGEST_TEXT) {
+            return Err(self.error(*at, format!("a text of more than {LONGEST_TEXT} bytes can't be compared")));
+        }
         let is_equal = comparison.relation == Relation::Equal;
         Ok(match check {
-            Check::Text { expected, .. } | Check::Bytes { expected, .. } if expected.len() > LONGEST_TEXT => {
-                return Err(self.error(*at, format!("a text of more than {LONGEST_TEXT} bytes can't be compared")));
-            }
             Check::Text { expected, prefix, .. } => Check::Text { expected, prefix, equal: is_equal },
             Check::Bytes { expected, last_mask, .. } => Check::Bytes { expected, last_mask, equal: is_equal },
             number @ Check::Number { .. } => number,
