@@ -23,11 +23,7 @@ pub(super) fn translate(all: &FilterText, probes: &[ProbeSpec], kernel: &Kernel)
 
 fn filter(text: &FilterText, kernel: &Kernel) -> Result<Filter, Error> {
     let packet = text.packet.as_deref().map(packet_programs).transpose()?;
-    let metadata = text.metadata.as_deref().map(|text| MetadataFilter::compile(text, kernel)).transpose()?;
-    let metadata = metadata.map(|metadata| MetadataProgram {
-        program: metadata.program().clone(),
-        needs_packet: metadata.needs_packet(),
-    });
+    let metadata = text.metadata.as_deref().map(|text| metadata_program(text, kernel)).transpose()?;
     Ok(Filter { text: text.clone(), packet, metadata })
 }
 
@@ -43,4 +39,11 @@ fn packet_programs(text: &str) -> Result<PacketPrograms, Error> {
         raw: filter.raw().cloned(),
         sees_vlan_tags: filter.sees_vlan_tags(),
     })
+}
+
+fn metadata_program(text: &str, kernel: &Kernel) -> Result<MetadataProgram, Error> {
+    // Without types it is not the filter that is wrong.
+    kernel.vmlinux()?;
+    let filter = MetadataFilter::compile(text, kernel)?;
+    Ok(MetadataProgram { program: filter.program().clone(), needs_packet: filter.needs_packet() })
 }

@@ -65,6 +65,8 @@ pub fn bind(header: &Path, name: &str, allowed: &[&str]) {
         .rust_edition(bindgen::RustEdition::Edition2024)
         .use_core()
         .derive_default(true)
+        // Longer arrays than 32 elements have no default value, and what is generated instead is unsafe.
+        .no_default("packet_view")
         .default_enum_style(bindgen::EnumVariation::Consts)
         .prepend_enum_name(false)
         .generate_comments(false)
