@@ -31,7 +31,9 @@ const _: () = assert!(SCRATCH_WORDS as i16 * 4 <= STACK_LIMIT, "scratch memory i
 
 /// Translates a program.
 pub(super) fn translate(program: &ClassicProgram) -> Result<Program, TooFar> {
-    let program: Vec<_> = unroll(program.instructions()).into_iter().map(simplify).collect();
+    let unrolled = unroll(program.instructions());
+    let has_loops = unrolled.len() > program.instructions().len();
+    let program: Vec<_> = unrolled.into_iter().map(simplify).collect();
     let Flow { facts, unwritten } = flow::analyse(&program);
     // The kernel refuses instructions that can't be reached.
     let reached: Vec<_> = facts.iter().enumerate().filter_map(|(index, facts)| Some((index, (*facts)?))).collect();
@@ -39,7 +41,8 @@ pub(super) fn translate(program: &ClassicProgram) -> Result<Program, TooFar> {
     let mut assembler = Assembler::default();
     let labels = program.iter().map(|_| assembler.label()).collect();
     let no_match = assembler.label();
-    let mut translator = Translator { assembler, labels, no_match, no_match_used: false, far_loads: Vec::new() };
+    let mut translator =
+        Translator { assembler, labels, no_match, no_match_used: false, far_loads: Vec::new(), has_loops };
     translator.begin(unwritten);
     for (position, &(index, facts)) in reached.iter().enumerate() {
         translator.assembler.bind(translator.labels[index]);
@@ -76,6 +79,7 @@ struct Translator {
     no_match: Label,
     no_match_used: bool,
     far_loads: Vec<FarLoad>,
+    has_loops: bool,
 }
 
 /// A load whose offset turned out to be beyond the window. It stands out of line.
@@ -167,6 +171,14 @@ impl Translator {
 
     /// Loads from the offset X + `offset` into A.
     fn load_indirect(&mut self, offset: u32, size: Size) {
+        if self.has_loops {
+            // The kernel follows each way through the program with the values that X can have there. When none is used as an
+            // address it need not tell them apart; else it gives up after a million instructions.
+            self.assembler.push(Ebpf::movx64(EbpfRegister::R2, X));
+            self.assembler.push(Ebpf::add64(EbpfRegister::R2, offset as i32));
+            self.call_load(A, size);
+            return;
+        }
         const END: EbpfRegister = EbpfRegister::R2;
         let (far, back) = (self.assembler.label(), self.assembler.label());
         self.assembler.push(Ebpf::movx64(END, X));

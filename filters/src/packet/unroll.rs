@@ -5,7 +5,7 @@
 use super::classic::Instruction;
 
 /// How often a program may jump back; after that the packet does not match. No packet that Linux accepts has more extension headers.
-pub(super) const REPETITIONS: usize = 32;
+pub(super) const REPETITIONS: usize = 16;
 
 /// A program that does the same and jumps forward only.
 pub(super) fn unroll(program: &[Instruction]) -> Vec<Instruction> {
