@@ -51,7 +51,7 @@ impl Assembler {
     }
 
     /// Turns the lowest `bits` of a register from big endian to the machine's order and clears the others.
-    pub(crate) fn from_big_endian(&mut self, register: Register, bits: u8) {
+    pub(crate) fn big_endian(&mut self, register: Register, bits: u8) {
         self.push_raw(TO_BIG_ENDIAN | u64::from(register.as_num()) << 8 | u64::from(bits) << 32);
     }
 

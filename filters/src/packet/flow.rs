@@ -39,6 +39,8 @@ impl std::ops::BitOr for Places {
 pub(super) struct Facts {
     /// So many bytes are sure to be in the window.
     pub(super) window: u32,
+    /// X is the length of a header, at most 60.
+    pub(super) header_length: bool,
     /// What has been written to.
     written: Places,
 }
@@ -57,16 +59,24 @@ pub(super) fn analyse(program: &[Instruction]) -> Flow {
     let mut facts = vec![None; program.len()];
     let mut unwritten = Places::default();
     if let Some(first) = facts.first_mut() {
-        *first = Some(Facts { window: 0, written: Places::default() });
+        *first = Some(Facts { window: 0, header_length: false, written: Places::default() });
     }
     for (index, instruction) in program.iter().enumerate() {
-        let Some(Facts { window, written }) = facts[index] else { continue };
+        let Some(Facts { window, header_length, written }) = facts[index] else { continue };
         let (reads, writes) = reads_and_writes(*instruction);
         unwritten = unwritten | Places(reads.0 & !written.0);
-        let after = Facts { window: window.max(bytes_proven(*instruction)), written: written | writes };
+        let after = Facts {
+            window: window.max(bytes_proven(*instruction)),
+            header_length: match instruction {
+                Instruction::LoadHeaderLength { .. } => true,
+                _ => header_length && !writes.contains(Places::register(Register::X)),
+            },
+            written: written | writes,
+        };
         for next in instruction.successors(index) {
             let merged = facts[next].map_or(after, |other: Facts| Facts {
                 window: other.window.min(after.window),
+                header_length: other.header_length && after.header_length,
                 written: Places(other.written.0 & after.written.0),
             });
             facts[next] = Some(merged);

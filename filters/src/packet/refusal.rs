@@ -57,7 +57,8 @@ fn hint(reason: &str) -> Option<&'static str> {
 /// libpcap's words in the style of this program: backticks, and a lower-case letter at the beginning.
 fn restyle(reason: &str) -> String {
     let quotes = ['\'', '"'];
-    let reason = if reason.matches(quotes).count() % 2 == 0 { reason.replace(quotes, "`") } else { reason.to_owned() };
+    let reason =
+        if reason.matches(quotes).count().is_multiple_of(2) { reason.replace(quotes, "`") } else { reason.to_owned() };
     let mut characters = reason.chars();
     match (characters.next(), characters.next()) {
         (Some(first), Some(second)) if second.is_lowercase() => {

@@ -11,7 +11,7 @@ use tracer_core::filter::{Program, STACK_LIMIT};
 use tracer_ebpf::wire::{FILTER_WINDOW, packet_view};
 
 use super::classic::{ClassicProgram, Condition, Instruction, Operand, Operation, Register, SCRATCH_WORDS, Size};
-use super::flow::{self, Flow, Places};
+use super::flow::{self, Facts, Flow, Places};
 use super::unroll::unroll;
 use crate::assembler::{Assembler, Label, TooFar};
 
@@ -31,9 +31,7 @@ const _: () = assert!(SCRATCH_WORDS as i16 * 4 <= STACK_LIMIT, "scratch memory i
 
 /// Translates a program.
 pub(super) fn translate(program: &ClassicProgram) -> Result<Program, TooFar> {
-    let unrolled = unroll(program.instructions());
-    let has_loops = unrolled.len() > program.instructions().len();
-    let program: Vec<_> = unrolled.into_iter().map(simplify).collect();
+    let program: Vec<_> = unroll(program.instructions()).into_iter().map(simplify).collect();
     let Flow { facts, unwritten } = flow::analyse(&program);
     // The kernel refuses instructions that can't be reached.
     let reached: Vec<_> = facts.iter().enumerate().filter_map(|(index, facts)| Some((index, (*facts)?))).collect();
@@ -41,13 +39,12 @@ pub(super) fn translate(program: &ClassicProgram) -> Result<Program, TooFar> {
     let mut assembler = Assembler::default();
     let labels = program.iter().map(|_| assembler.label()).collect();
     let no_match = assembler.label();
-    let mut translator =
-        Translator { assembler, labels, no_match, no_match_used: false, far_loads: Vec::new(), has_loops };
+    let mut translator = Translator { assembler, labels, no_match, no_match_used: false, far_loads: Vec::new() };
     translator.begin(unwritten);
     for (position, &(index, facts)) in reached.iter().enumerate() {
         translator.assembler.bind(translator.labels[index]);
         let next = reached.get(position + 1).map(|&(next, _)| next);
-        translator.instruction(program[index], facts.window, next);
+        translator.instruction(program[index], facts, next);
     }
     translator.end();
     translator.assembler.finish()
@@ -79,7 +76,6 @@ struct Translator {
     no_match: Label,
     no_match_used: bool,
     far_loads: Vec<FarLoad>,
-    has_loops: bool,
 }
 
 /// A load whose offset turned out to be beyond the window. It stands out of line.
@@ -100,8 +96,8 @@ impl Translator {
         }
     }
 
-    /// Translates an instruction. `window` bytes are sure to be in the window; `next` is the instruction that will follow.
-    fn instruction(&mut self, instruction: Instruction, window: u32, next: Option<usize>) {
+    /// Translates an instruction, before which `facts` hold; `next` is the one that will follow.
+    fn instruction(&mut self, instruction: Instruction, facts: Facts, next: Option<usize>) {
         match instruction {
             Instruction::LoadConstant { into, value } => self.assembler.push(Ebpf::mov32(place(into), value as i32)),
             Instruction::LoadLength { into } => {
@@ -111,10 +107,10 @@ impl Translator {
             Instruction::LoadScratch { into, word } => {
                 self.assembler.push(Ebpf::loadx32(place(into), EbpfRegister::R10, stack_slot(word)));
             }
-            Instruction::LoadPacket { offset, indirect: false, size } => self.load(A, offset, size, window),
-            Instruction::LoadPacket { offset, indirect: true, size } => self.load_indirect(offset, size),
+            Instruction::LoadPacket { offset, indirect: false, size } => self.load(A, offset, size, facts),
+            Instruction::LoadPacket { offset, indirect: true, size } => self.load_indirect(offset, size, facts),
             Instruction::LoadHeaderLength { offset } => {
-                self.load(X, offset, Size::Byte, window);
+                self.load(X, offset, Size::Byte, facts);
                 self.assembler.push(Ebpf::alu32(X, 0xf, ArithmeticOperation::And));
                 self.assembler.push(Ebpf::alu32(X, 2, ArithmeticOperation::Lhs));
             }
@@ -154,14 +150,14 @@ impl Translator {
     }
 
     /// Loads from a constant offset.
-    fn load(&mut self, into: EbpfRegister, offset: u32, size: Size, window: u32) {
+    fn load(&mut self, into: EbpfRegister, offset: u32, size: Size, facts: Facts) {
         let end = offset + size as u32;
         if end > FILTER_WINDOW {
             self.assembler.push(Ebpf::mov64(EbpfRegister::R2, offset as i32));
             self.call_load(into, size);
             return;
         }
-        if window < end {
+        if facts.window < end {
             // The window is not full: it holds the whole packet.
             let no_match = self.no_match();
             self.assembler.jump_if(WINDOW_LENGTH, JumpOperation::IfLessThan, end as i32, no_match);
@@ -170,10 +166,10 @@ impl Translator {
     }
 
     /// Loads from the offset X + `offset` into A.
-    fn load_indirect(&mut self, offset: u32, size: Size) {
-        if self.has_loops {
-            // The kernel follows each way through the program with the values that X can have there. When none is used as an
-            // address it need not tell them apart; else it gives up after a million instructions.
+    fn load_indirect(&mut self, offset: u32, size: Size, facts: Facts) {
+        if !facts.header_length {
+            // The kernel tells apart all that a number can be once it becomes a part of an address. With what loops, and filters
+            // such as `geneve`, make of X it gives up after a million instructions.
             self.assembler.push(Ebpf::movx64(EbpfRegister::R2, X));
             self.assembler.push(Ebpf::add64(EbpfRegister::R2, offset as i32));
             self.call_load(A, size);
@@ -199,7 +195,7 @@ impl Translator {
             Size::Word => self.assembler.push(Ebpf::loadx32(into, base, offset)),
         }
         if size != Size::Byte {
-            self.assembler.from_big_endian(into, size as u8 * 8);
+            self.assembler.big_endian(into, size as u8 * 8);
         }
     }
 
