@@ -105,10 +105,10 @@ fn every_text_decides_as_libpcap_does() {
 
 fn primitives() -> impl Strategy<Value = String> {
     let accessor = (
-        select(std::vec!["ether", "ip", "ip6", "tcp", "udp", "icmp", "arp"]),
+        select(vec!["ether", "ip", "ip6", "tcp", "udp", "icmp", "arp"]),
         0..120_u32,
-        select(std::vec![1, 2, 4]),
-        select(std::vec!["=", "!=", "<", ">", "<=", ">="]),
+        select(vec![1, 2, 4]),
+        select(vec!["=", "!=", "<", ">", "<=", ">="]),
         any::<u32>(),
         0..33_u32,
     );

@@ -22,12 +22,8 @@ fn numbers() -> impl Strategy<Value = u32> {
         0..100_u32,
         70..90_u32,
         any::<u32>(),
-        select(vec_of(&[31, 32, 33, 0x7fff_fffe, 0x7fff_ffff, 0x8000_0000, 0xffff_fffb, 0xffff_ffff, 0xffff_f004])),
+        select(vec![31, 32, 33, 0x7fff_fffe, 0x7fff_ffff, 0x8000_0000, 0xffff_fffb, 0xffff_ffff, 0xffff_f004]),
     ]
-}
-
-fn vec_of<T: Clone>(values: &[T]) -> Vec<T> {
-    values.to_vec()
 }
 
 /// One of `codes`, with constants out of `k`.
@@ -60,7 +56,7 @@ fn straight() -> impl Strategy<Value = RawInstruction> {
 
 /// ja, and jeq, jgt, jge, jset with k and x. Where they lead is put in later.
 fn jumps() -> impl Strategy<Value = RawInstruction> {
-    let code = select(vec_of(&[0x05, 0x15, 0x1d, 0x25, 0x2d, 0x35, 0x3d, 0x45, 0x4d]));
+    let code = select(vec![0x05, 0x15, 0x1d, 0x25, 0x2d, 0x35, 0x3d, 0x45, 0x4d]);
     (code, any::<u8>(), any::<u8>(), numbers()).prop_map(|(code, jt, jf, k)| RawInstruction { code, jt, jf, k })
 }
 

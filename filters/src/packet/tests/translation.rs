@@ -4,7 +4,7 @@
 use tracer_core::filter::Program;
 
 use super::machine::{Code, Machine};
-use crate::assembler::{LONGEST_JUMP, TooFar};
+use crate::assembler::LONGEST_JUMP;
 use crate::packet::PacketFilter;
 use crate::packet::classic::{ClassicProgram, RawInstruction};
 use crate::packet::refusal;
@@ -82,8 +82,6 @@ fn refuses_jumps_that_are_too_long() {
         refusal::too_large("x", error).problem(),
         "filter too large: it takes 32775 instructions, and a jump reaches over 32767 at most"
     );
-    let TooFar { instructions } = error;
-    assert!(instructions > LONGEST_JUMP);
 }
 
 #[test]
