@@ -2,7 +2,7 @@
 //! The packet filter (`-f`): what tcpdump understands, as eBPF.
 //!
 //! libpcap compiles a text twice, for packets that begin with an Ethernet header and for those that begin with an IP header
-//! ([`libpcap`]). Its programs, classic BPF ([`classic`]), are translated to eBPF ([`translate`]).
+//! (`libpcap`). Its programs, classic BPF (`classic`), are translated to eBPF (`translate`).
 
 mod classic;
 mod flow;
