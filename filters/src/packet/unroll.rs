@@ -4,8 +4,7 @@
 
 use super::classic::Instruction;
 
-/// How often a program may jump back; after that the packet does not match. Packets with more than three or four extension
-/// headers are not seen outside of tests; each repetition adds to what the kernel has to check.
+/// How often a program may jump back; after that the packet does not match. Each repetition adds to what the kernel has to check.
 pub(super) const REPETITIONS: usize = 16;
 
 /// A program that does the same and jumps forward only.
