@@ -165,7 +165,7 @@ impl Code {
             self.push(load(NUMBER, Register::R10, buffer(8), whole));
         }
         if field.network_order && field.bits > 8 {
-            self.assembler.from_big_endian(NUMBER, field.bits as u8);
+            self.assembler.big_endian(NUMBER, field.bits as u8);
         }
         let (above, loaded) = (64 - field.skip - field.bits, whole.cast_unsigned() * 8);
         let shift = |bits: u32, operation| Instruction::alu64(NUMBER, bits as i32, operation);
