@@ -49,6 +49,7 @@ pub(crate) fn run(args: &CollectArgs, matches: &ArgMatches) -> anyhow::Result<Ex
     let probes = args.probes();
     let filter = args.filter();
     let filters = filters::translate(&filter, &probes, &kernel)?;
+    let tunnel_ports = filters::tunnel_ports(args, &filters, &kernel)?;
     let options = Options {
         dispatcher: tracer_collectors::dispatcher(),
         collectors,
@@ -58,6 +59,7 @@ pub(crate) fn run(args: &CollectArgs, matches: &ArgMatches) -> anyhow::Result<Ex
         table_size: args.table_size,
         filter,
         filters,
+        tunnel_ports,
         max_events_per_second: args.max_events_per_second,
     };
     let mut session = Session::open(&kernel, options)?;

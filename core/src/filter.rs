@@ -112,11 +112,12 @@ impl Filter {
     }
 }
 
-/// The objects that filters take, with the generated functions in them. Filters are numbered from 1 on, in their order.
+/// The objects that filters take, with the generated functions in them. Filters are numbered from 1 on, in their order. `inner`:
+/// packet filters look at packets in tunnels, too.
 ///
 /// # Errors
 /// When they are more or larger than can be linked.
-pub(crate) fn objects(filters: &[Filter]) -> Result<Vec<Vec<u8>>, Error> {
+pub(crate) fn objects(filters: &[Filter], inner: bool) -> Result<Vec<Vec<u8>>, Error> {
     if filters.len() > MAX_FILTERS {
         return Err(Error::new(
             ErrorKind::BadFilter,
@@ -128,6 +129,9 @@ pub(crate) fn objects(filters: &[Filter]) -> Result<Vec<Vec<u8>>, Error> {
     let mut objects = Vec::new();
     if filters.iter().any(|filter| filter.packet.is_some()) {
         objects.push(objects::FILTER_PACKET.to_vec());
+        if inner {
+            objects.push(objects::FILTER_INNER.to_vec());
+        }
         let ethernet = choose_packet(|filter| filter.packet.as_ref().map(|packet| &packet.ethernet))?;
         objects.push(graft::graft(objects::FILTER_ETHERNET, "filter_ethernet", &ethernet)?);
         let raw = choose_packet(|filter| filter.packet.as_ref()?.raw.as_ref())?;

@@ -8,6 +8,7 @@ pub mod privileges;
 pub mod settings;
 pub mod symbols;
 pub mod tracefs;
+pub mod tunnels;
 
 use std::collections::HashSet;
 use std::ffi::CStr;

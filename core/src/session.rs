@@ -39,6 +39,7 @@ use crate::event::core_sections::Loss;
 use crate::filter::{self, Filter, FilterText};
 use crate::kernel::Kernel;
 use crate::kernel::privileges::Capability;
+use crate::kernel::tunnels::TunnelPorts;
 use crate::probe::{Origin, Probe, ProbeSpec, ProbeType, resolve};
 
 use attach::Attachments;
@@ -82,6 +83,8 @@ pub struct Options<'a> {
     pub filter: FilterText,
     /// All filters that are asked for, translated.
     pub filters: Vec<Filter>,
+    /// Packet filters look at the packets in tunnels, too; those in UDP are told by these ports. None: they do not.
+    pub tunnel_ports: Option<TunnelPorts>,
     /// Size of the ring between kernel and user space in bytes; a power of two and a multiple of the page size.
     pub ring_size: u32,
     /// Packets tracked at a time; a power of two.
@@ -166,7 +169,7 @@ impl<'k> Session<'k> {
                 Err(error) => warnings.push(format!("collector `{}` is off: {error}", collector.name)),
             }
         }
-        let filter_objects = filter::objects(&options.filters)?;
+        let filter_objects = filter::objects(&options.filters, options.tunnel_ports.is_some())?;
         let mut specs = options.probes;
         specs.extend(collectors.iter().flat_map(|running| running.needs.probes.iter().cloned()));
         let tracking = match collectors.iter().find_map(|running| running.needs.tracking.clone()) {
@@ -203,6 +206,7 @@ impl<'k> Session<'k> {
                 filter: &options.filter,
                 filters: &options.filters,
                 filter_objects: &filter_objects,
+                tunnel_ports: options.tunnel_ports.as_ref(),
                 ring_size: options.ring_size,
                 table_size: options.table_size,
                 event_interval: max_events_per_second.map_or(0, |events| NS_PER_SECOND.div_ceil(events.max(1).into())),

@@ -2,6 +2,7 @@
 /* From a packet to what a packet filter sees of it. */
 #include <tracer/filter.h>
 #include <tracer/packet.h>
+#include <tracer/window.h>
 
 #include <bpf/bpf_endian.h>
 
@@ -36,6 +37,9 @@ struct ipv6_header {
 	__be32 destination[4];
 };
 
+/* A packet that can be in a packet, in a packet, in a packet. */
+#define MAX_INNER 3
+
 /* Longest beginning of a packet that is not in its memory: an IPv6 header and ports. */
 #define MAX_PREFIX 44
 
@@ -69,46 +73,6 @@ __noinline u64 paged_address(u64 packet, u32 offset)
 		offset -= size;
 	}
 	return 0;
-}
-
-/* Copies kernel memory into the window. */
-static __always_inline bool copy_to_window(struct packet_view *view, u32 at, u32 size, u64 from)
-{
-	/* For the verifier: together they stay in the window, which it does not see. */
-	barrier_var(at);
-	barrier_var(size);
-	if (at > FILTER_WINDOW || size > FILTER_WINDOW)
-		return false;
-	return !bpf_probe_read_kernel(view->window + at, size, (void *)from);
-}
-
-/* Fills the window from the packet's memory, behind the `prefix` bytes that are in it. */
-static __always_inline void fill_window(struct packet_view *view, u32 prefix)
-{
-	u32 size = view->length < FILTER_WINDOW ? view->length : FILTER_WINDOW, linear;
-	u64 first, last;
-
-	view->window_length = size;
-	linear = view->linear < size ? view->linear : size;
-	if (linear > prefix && !copy_to_window(view, prefix, linear - prefix, view->start + prefix)) {
-		view->window_length = prefix;
-		return;
-	}
-	if (linear >= size)
-		return;
-	/* The driver has put next to nothing into the linear part. */
-	first = paged_address(view->skb, 0);
-	last = paged_address(view->skb, size - linear - 1);
-	if (first && last - first == size - linear - 1 && copy_to_window(view, linear, size - linear, first))
-		return;
-	for (u32 at = linear; at < FILTER_WINDOW && at < size; at++) {
-		u64 from = paged_address(view->skb, at - linear);
-
-		if (!from || !copy_to_window(view, at, 1, from)) {
-			view->window_length = at;
-			return;
-		}
-	}
 }
 
 /*
@@ -172,6 +136,7 @@ static __always_inline enum packet_kind view_packet(struct scratch *scratch, u64
 	enum packet_kind kind = PACKET_ETHERNET;
 
 	view->skb = packet;
+	view->fragments_from = 0;
 	view->unreadable = 0;
 	if (start == HEADER_UNSET) {
 		start = skb->network_header;
@@ -220,6 +185,12 @@ static __always_inline enum packet_kind view_packet(struct scratch *scratch, u64
 	return kind;
 }
 
+/* Stand-in where inner packets are not looked at. */
+__weak int enter_inner(u32 slot, u32 kind)
+{
+	return PACKET_HEADLESS;
+}
+
 __noinline int run_packet_filter(u32 slot, u32 filter, u32 kind)
 {
 	struct scratch *scratch = bpf_map_lookup_elem(&scratch_memory, &slot);
@@ -239,5 +210,18 @@ __noinline int filter_packet(u32 slot, u32 filter, u64 packet, u32 flags)
 	if (!scratch)
 		return 0;
 	kind = view_packet(scratch, packet, flags);
-	return kind != PACKET_HEADLESS && run_packet_filter(slot, filter, kind);
+	if (kind == PACKET_HEADLESS)
+		return 0;
+	if (run_packet_filter(slot, filter, kind))
+		return 1;
+	/* For the verifier, which up to 6.1 takes calls in a loop for jumps back. */
+#pragma unroll
+	for (u32 level = 0; level < MAX_INNER; level++) {
+		kind = enter_inner(slot, kind);
+		if (kind == PACKET_HEADLESS)
+			return 0;
+		if (run_packet_filter(slot, filter, kind))
+			return 1;
+	}
+	return 0;
 }

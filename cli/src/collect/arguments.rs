@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Command};
 use tracer_core::collector::Collector;
 use tracer_core::filter::FilterText;
+use tracer_core::kernel::tunnels::TunnelPort;
 use tracer_core::probe::ProbeSpec;
 
 use crate::display::DisplayArgs;
@@ -32,6 +33,13 @@ pub(crate) struct CollectArgs {
     /// Only packets that match, in the syntax of tcpdump: `host 10.0.0.1 and tcp port 80`. A packet passes from its first match on
     #[arg(short = 'f', long, value_name = "PCAP_FILTER")]
     filter_packet: Option<String>,
+    /// The packet filter also looks at the packets inside tunnels: VXLAN, Geneve, GRE, IP in IP
+    #[arg(long)]
+    pub(super) filter_inner: bool,
+    /// UDP ports of tunnels, besides the well-known ones and those of the tunnel devices there are: `PORT` for VXLAN or Geneve,
+    /// or `PORT:KIND` with KIND vxlan, geneve, fou or gue
+    #[arg(long, value_name = "PORT[:KIND]", value_delimiter = ',', requires = "filter_inner")]
+    pub(super) tunnel_port: Vec<TunnelPort>,
     /// Only packets that match, by the members of their `sk_buff`: `sk_buff.dev.name == "eth0" && sk_buff.len > 1000`
     #[arg(short = 'm', long, value_name = "META_FILTER")]
     filter_meta: Option<String>,

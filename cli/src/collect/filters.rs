@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The filters of a collection: that of all probes, and those of single ones.
 
-use tracer_core::error::Error;
+use tracer_core::error::{Error, ErrorKind};
 use tracer_core::filter::{Filter, FilterText, MetadataProgram, PacketPrograms};
 use tracer_core::kernel::Kernel;
+use tracer_core::kernel::tunnels::{self, Found, TunnelPorts};
 use tracer_core::probe::ProbeSpec;
 use tracer_filters::metadata::MetadataFilter;
 use tracer_filters::packet::PacketFilter;
 
+use super::CollectArgs;
 use crate::report;
 
 /// Translates the filter of all probes and those that single probes have, each once.
@@ -19,6 +21,28 @@ pub(super) fn translate(all: &FilterText, probes: &[ProbeSpec], kernel: &Kernel)
         }
     }
     Ok(filters)
+}
+
+/// Where inner packets are looked for, if that is asked for.
+pub(super) fn tunnel_ports(
+    args: &CollectArgs,
+    filters: &[Filter],
+    kernel: &Kernel,
+) -> Result<Option<TunnelPorts>, Error> {
+    if !args.filter_inner {
+        return Ok(None);
+    }
+    if filters.iter().all(|filter| filter.packet.is_none()) {
+        let what = "`--filter-inner` is about a packet filter, and there is none";
+        return Err(Error::new(ErrorKind::Usage, what).with_hint("`-f` or `/filter=` behind a probe gives one"));
+    }
+    let Found { mut ports, warning } = tunnels::find(kernel);
+    if let Some(warning) = warning {
+        report::warning(warning);
+    }
+    args.tunnel_port.iter().for_each(|&tunnel| ports.set(tunnel));
+    report::line(format_args!("note: tunnels over UDP are looked for at the ports {ports}"));
+    Ok(Some(ports))
 }
 
 fn filter(text: &FilterText, kernel: &Kernel) -> Result<Filter, Error> {

@@ -15,6 +15,7 @@ use crate::filter::{Filter, FilterText};
 use crate::kernel::Kernel;
 use crate::kernel::btf::Types;
 use crate::kernel::features::Features;
+use crate::kernel::tunnels::{TunnelPort, TunnelPorts};
 use crate::probe::{PacketPlace, Probe, ProbeType};
 
 /// What is to be loaded.
@@ -28,6 +29,8 @@ pub(super) struct Plan<'a> {
     /// All filters, and the objects that they take.
     pub(super) filters: &'a [Filter],
     pub(super) filter_objects: &'a [Vec<u8>],
+    /// Where packet filters look at the packets in tunnels.
+    pub(super) tunnel_ports: Option<&'a TunnelPorts>,
     /// Bytes, a power of two and a multiple of the page size.
     pub(super) ring_size: u32,
     /// Packets that are tracked at a time, a power of two.
@@ -231,7 +234,15 @@ fn attempt(plan: &Plan<'_>, collectors: &[usize]) -> Result<Loaded, Refusal> {
     let object = open.load().map_err(|error| Refusal::Libbpf { error, log: messages::take() })?;
     let looking = hooks.fold(0, |bits, running| bits | 1 << running.collector.hook.number);
     configure_probes(&object, plan, looking)?;
-    Ok(Loaded { object, variables })
+    let loaded = Loaded { object, variables };
+    // Without a packet filter there is nobody who asks.
+    if let Some(ports) = plan.tunnel_ports.filter(|_| plan.filters.iter().any(|filter| filter.packet.is_some())) {
+        let map = loaded.map("tunnel_ports")?;
+        for TunnelPort { port, kind } in ports.iter() {
+            map.update(&u32::from(port).to_ne_bytes(), &(kind as u32).to_ne_bytes(), MapFlags::ANY)?;
+        }
+    }
+    Ok(loaded)
 }
 
 fn set_sizes(open: &mut OpenObject, plan: &Plan<'_>, event_size: u32) -> Result<(), Refusal> {
@@ -251,6 +262,9 @@ fn set_sizes(open: &mut OpenObject, plan: &Plan<'_>, event_size: u32) -> Result<
             // Packets with several buffers, and room in which this table, which forgets without a word, is never the tighter one.
             Some("buffers") => {
                 map.set_max_entries(if plan.tracking.is_empty() { 1 } else { plan.table_size * 2 + 1024 })?;
+            }
+            Some("tunnel_ports") => {
+                map.set_max_entries(plan.tunnel_ports.map_or(1, |ports| ports.iter().len() as u32))?;
             }
             _ => {}
         }

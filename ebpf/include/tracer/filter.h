@@ -18,6 +18,12 @@ int filter_packet(u32 slot, u32 filter, u64 packet, u32 flags);
 /* Whether the metadata filter with this number takes it; `packet` is 0 when there is none. */
 int filter_metadata(u32 slot, u32 filter, u64 packet);
 
+/*
+ * Moves the view of a packet of this kind, in the scratch memory of this slot, to the packet that is inside it. Returns the kind of
+ * that one; PACKET_HEADLESS: there is none.
+ */
+int enter_inner(u32 slot, u32 kind);
+
 /* The address of a byte of a packet that is not in its linear part, counted from the end of that; 0: it can't be told. */
 u64 paged_address(u64 packet, u32 offset);
 

@@ -29,7 +29,7 @@ static __attribute__((noinline, used)) u64 load(struct packet_view *view, u64 of
 
 		if (i >= size)
 			break;
-		from = at < view->linear ? view->start + at : paged_address(view->skb, at - view->linear);
+		from = at < view->linear ? view->start + at : paged_address(view->skb, at - view->linear + view->fragments_from);
 		if (!from || bpf_probe_read_kernel(&byte, sizeof(byte), (void *)from))
 			goto unreadable;
 		value = value << 8 | byte;

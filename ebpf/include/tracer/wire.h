@@ -73,7 +73,6 @@ enum probe_flags {
 /* Filters are numbered from 1 on: one bit for each says which a packet has passed. */
 #define MAX_FILTERS 64
 
-
 /* A packet as a packet filter sees it. */
 struct packet_view {
 	/* Where its first byte is in the kernel's memory. */
@@ -88,8 +87,10 @@ struct packet_view {
 	__u32 wire_length;
 	/* Bytes that are in the window: `length`, or FILTER_WINDOW when that is less. */
 	__u32 window_length;
+	/* How many bytes of the packet's fragments lie before those of this view. */
+	__u32 fragments_from;
 	/* Bytes that the filter asked for and that could not be read. */
-	__u64 unreadable;
+	__u32 unreadable;
 	__u8 window[FILTER_WINDOW];
 };
 
@@ -103,6 +104,18 @@ enum packet_kind {
 	PACKET_ETHERNET,
 	/* With an IPv4 or IPv6 header. */
 	PACKET_RAW,
+};
+
+/* What is in the datagrams to a port. */
+enum tunnel_kind {
+	/* VXLAN or Geneve: they can be told apart. */
+	TUNNEL_UNKNOWN,
+	/* VXLAN-GPE too: a bit says so. */
+	TUNNEL_VXLAN,
+	TUNNEL_GENEVE,
+	/* A packet of IP or GRE, right behind the UDP header. */
+	TUNNEL_FOU,
+	TUNNEL_GUE,
 };
 
 /* What the programs know about one probe. Argument numbers count from 0. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! On every kernel: the verifier takes every program, with every hook, and how much work that is for it.
 //!
-//! Cost: three sessions, 2 to 4 s each.
+//! Cost: five sessions, 2 to 4 s each.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -9,10 +9,12 @@ use std::sync::LazyLock;
 use anyhow::{Context as _, Result, ensure};
 use clap::{ArgMatches, Command};
 use tracer_core::collector::{self, Collector};
-use tracer_core::filter::FilterText;
+use tracer_core::filter::{Filter, FilterText, PacketPrograms};
 use tracer_core::kernel::Kernel;
+use tracer_core::kernel::tunnels::TunnelPorts;
 use tracer_core::probe::{PacketPlace, ProbeSpec, resolve};
 use tracer_core::session::{Options, Session};
+use tracer_filters::packet::PacketFilter;
 use tracer_tests::run;
 
 /// The kernel's limit is a million; loading takes long before that. 5.10 does not tell: all are 0 there.
@@ -65,21 +67,23 @@ pub(crate) fn options<'a>(
         table_size: 16_384,
         filter: FilterText::default(),
         filters: Vec::new(),
+        tunnel_ports: None,
         max_events_per_second: None,
     })
 }
 
 fn opens_with(arguments: &[&str]) -> Result<()> {
-    opens_with_cap(arguments, None)
+    opens(arguments, |_| Ok(()))
 }
 
-fn opens_with_cap(arguments: &[&str], max_events_per_second: Option<u32>) -> Result<()> {
+fn opens(arguments: &[&str], change: impl FnOnce(&mut Options<'_>) -> Result<()>) -> Result<()> {
     let collectors = collector::all()?;
     let arguments_matched = matches(&collectors, arguments)?;
     let kernel = Kernel::new("/");
     let probes: Vec<&str> = PROBES.into_iter().chain(TRACEPOINTS.values().map(String::as_str)).collect();
-    let options = options(&collectors, &arguments_matched, &probes)?;
-    let session = Session::open(&kernel, Options { max_events_per_second, ..options })?;
+    let mut options = options(&collectors, &arguments_matched, &probes)?;
+    change(&mut options)?;
+    let session = Session::open(&kernel, options)?;
     let running: Vec<&str> = session.collectors().map(|collector| collector.name).collect();
     let wanted: Vec<&str> = collectors.iter().map(|collector| collector.name).collect();
     assert_eq!(running, wanted, "{:?}", session.warnings());
@@ -122,5 +126,28 @@ fn takes_every_program_with_the_longest_packets_and_every_section() -> Result<()
 
 #[test]
 fn takes_every_program_with_a_cap_on_events() -> Result<()> {
-    opens_with_cap(&["--snaplen", "255", "--skb-sections", "all"], Some(1000))
+    opens(&["--snaplen", "255", "--skb-sections", "all"], |options| {
+        options.max_events_per_second = Some(1000);
+        Ok(())
+    })
+}
+
+#[test]
+fn takes_every_program_with_a_filter_that_looks_into_tunnels() -> Result<()> {
+    opens(&["--snaplen", "255"], |options| {
+        let text = "host 10.0.0.1 and tcp port 80 or ip6 and udp portrange 1000-2000";
+        let packet = PacketFilter::compile(text)?;
+        options.filter = FilterText { packet: Some(text.to_owned()), metadata: None };
+        options.filters = vec![Filter {
+            text: options.filter.clone(),
+            packet: Some(PacketPrograms {
+                ethernet: packet.ethernet().clone(),
+                raw: packet.raw().cloned(),
+                sees_vlan_tags: packet.sees_vlan_tags(),
+            }),
+            metadata: None,
+        }];
+        options.tunnel_ports = Some(TunnelPorts::well_known());
+        Ok(())
+    })
 }

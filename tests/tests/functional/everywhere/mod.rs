@@ -15,3 +15,4 @@ mod privileges;
 mod start;
 mod stop;
 mod trouble;
+mod tunnels;
