@@ -15,6 +15,8 @@
 
 mod graft;
 
+use std::fmt;
+
 use bpf_ins::{Instruction, JumpOperation, Register};
 use tracer_ebpf::{objects, wire};
 
@@ -92,7 +94,30 @@ pub struct MetadataProgram {
     pub needs_packet: bool,
 }
 
+/// Characters of a text that a message shows.
+const SHOWN: usize = 80;
+
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let texts = [("packet", &self.text.packet), ("metadata", &self.text.metadata)];
+        let mut separator = "";
+        for (language, text) in texts.into_iter().filter_map(|(language, text)| Some((language, text.as_ref()?))) {
+            let end = if text.chars().nth(SHOWN).is_some() { "..." } else { "" };
+            write!(f, "{separator}the {language} filter `{text:.SHOWN$}{end}`")?;
+            separator = " with ";
+        }
+        Ok(())
+    }
+}
+
 impl Filter {
+    /// Instructions of the longest of its programs.
+    pub(crate) fn longest_program(&self) -> usize {
+        let packet = self.packet.iter().flat_map(|packet| [Some(&packet.ethernet), packet.raw.as_ref()]).flatten();
+        let all = packet.chain(self.metadata.iter().map(|metadata| &metadata.program));
+        all.map(|program| program.instructions.len()).max().unwrap_or(0)
+    }
+
     /// Flags of the probes at which it decides.
     pub(crate) fn probe_flags(&self) -> u32 {
         let mut flags = 0;

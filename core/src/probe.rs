@@ -218,6 +218,8 @@ pub struct Probe {
     pub device_argument: Option<u8>,
     /// The argument that points to a `net`, the network namespace.
     pub namespace_argument: Option<u8>,
+    /// The argument that points to a `sock`.
+    pub socket_argument: Option<u8>,
     /// The packet may be freed by others when the probe is hit: tracking must not begin here.
     pub packet_may_be_gone: bool,
 }

@@ -58,7 +58,7 @@ volatile u64 vmemmap_base_at;
 volatile u64 page_offset_base_at;
 
 /* Stand-ins for filters that a session does not have. */
-__weak int filter_packet(u32 slot, u32 filter, u64 packet, u32 flags)
+__weak int filter_packet(u32 slot, u32 filter, u64 packet, u32 flags, u64 socket)
 {
 	return 1;
 }
@@ -185,7 +185,7 @@ static __always_inline bool passes_filter(struct hit *hit, struct scratch *scrat
 		count_loss(hit->index, LOSS_NO_SCRATCH);
 		return false;
 	}
-	if (flags & PROBE_FILTER_PACKET && !filter_packet(hit->slot, filter, packet, flags)) {
+	if (flags & PROBE_FILTER_PACKET && !filter_packet(hit->slot, filter, packet, flags, (u64)hit->socket_argument)) {
 		if (scratch->view.unreadable)
 			count_loss(hit->index, LOSS_FILTER_UNREADABLE);
 		return false;

@@ -79,9 +79,8 @@ __noinline u64 paged_address(u64 packet, u32 offset)
  * Too early on its way out: there is no header of IP yet. It is built from the socket and stands in front of the transport
  * header, or of the ports alone when there is no such header either. Returns its size, 0: nothing is known.
  */
-static __always_inline u32 header_from_socket(struct packet_view *view, const struct sk_buff *skb, u32 payload, bool has_transport)
+static __always_inline u32 header_from_socket(struct packet_view *view, struct sock *socket, u32 payload, bool has_transport)
 {
-	struct sock *socket = skb->sk;
 	struct sock_common *common = &socket->__sk_common;
 	struct ipv4_header *ipv4 = (void *)view->window;
 	struct ipv6_header *ipv6 = (void *)view->window;
@@ -128,7 +127,7 @@ static __always_inline u32 header_from_socket(struct packet_view *view, const st
 }
 
 /* Finds out how the packet begins, and makes the view of it. */
-static __always_inline enum packet_kind view_packet(struct scratch *scratch, u64 packet, u32 flags)
+static __always_inline enum packet_kind view_packet(struct scratch *scratch, u64 packet, u32 flags, u64 socket)
 {
 	const struct sk_buff *skb = (void *)scratch->skb;
 	struct packet_view *view = &scratch->view;
@@ -147,7 +146,8 @@ static __always_inline enum packet_kind view_packet(struct scratch *scratch, u64
 			if (!has_transport)
 				start = tail;
 			view->wire_length = skb->len + data - start;
-			prefix = header_from_socket(view, skb, view->wire_length, has_transport);
+			/* What waits in a socket's queue to be sent belongs to it without saying so. */
+			prefix = header_from_socket(view, skb->sk ?: (void *)socket, view->wire_length, has_transport);
 			if (!prefix)
 				return PACKET_HEADLESS;
 			kind = PACKET_RAW;
@@ -202,14 +202,14 @@ __noinline int run_packet_filter(u32 slot, u32 filter, u32 kind)
 	return filter_raw(&scratch->view, filter);
 }
 
-__noinline int filter_packet(u32 slot, u32 filter, u64 packet, u32 flags)
+__noinline int filter_packet(u32 slot, u32 filter, u64 packet, u32 flags, u64 socket)
 {
 	struct scratch *scratch = bpf_map_lookup_elem(&scratch_memory, &slot);
 	enum packet_kind kind;
 
 	if (!scratch)
 		return 0;
-	kind = view_packet(scratch, packet, flags);
+	kind = view_packet(scratch, packet, flags, socket);
 	if (kind == PACKET_HEADLESS)
 		return 0;
 	if (run_packet_filter(slot, filter, kind))

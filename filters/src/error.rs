@@ -79,6 +79,9 @@ impl FilterError {
     }
 }
 
+/// Characters of a text that a message shows.
+const SHOWN: usize = 200;
+
 impl fmt::Display for FilterError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // One character stands for one column, whatever a terminal would make of it.
@@ -91,11 +94,17 @@ impl fmt::Display for FilterError {
         if self.text.trim().is_empty() {
             return Ok(());
         }
-        let text = visible(&self.text);
-        write!(f, "\n    {text}")?;
-        if let (Some(place), Some(column)) = (&self.place, self.column()) {
-            let width = self.text[place.clone()].chars().count().max(1);
-            write!(f, "\n    {:indent$}{:^<width$}", "", "^", indent = column - 1)?;
+        // Of a long text only what is around the place.
+        let (length, column) = (self.text.chars().count(), self.column().unwrap_or(1));
+        let skipped = if length > SHOWN { column.saturating_sub(SHOWN / 2).min(length - SHOWN) } else { 0 };
+        let shown: String = self.text.chars().skip(skipped).take(SHOWN).collect();
+        let (before, behind) =
+            (if skipped > 0 { "..." } else { "" }, if skipped + SHOWN < length { "..." } else { "" });
+        write!(f, "\n    {before}{}{behind}", visible(&shown))?;
+        if let Some(place) = &self.place {
+            let (indent, room) = (before.len() + column - 1 - skipped, skipped + SHOWN + 1 - column);
+            let width = self.text[place.clone()].chars().count().clamp(1, room.max(1));
+            write!(f, "\n    {:indent$}{:^<width$}", "", "^")?;
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ mod words;
 
 use tracer_core::filter::Program;
 
-use self::classic::ClassicProgram;
+use self::classic::{ClassicProgram, RawInstruction};
 use self::libpcap::{FirstHeader, REJECTS_ALL};
 pub use self::matcher::{AcceleratedTag, Matcher, RecordedPacket};
 use self::words::find_keyword;
@@ -62,6 +62,17 @@ impl PacketFilter {
     pub fn sees_vlan_tags(&self) -> bool {
         self.sees_vlan_tags
     }
+}
+
+/// Translates a program of classic BPF, given as `tcpdump -ddd` prints it: code, jt, jf and k of each instruction.
+///
+/// # Errors
+/// When it is no valid program, or too large.
+pub fn translate_classic(program: &[(u16, u8, u8, u32)]) -> Result<Program, FilterError> {
+    let raw = program.iter().map(|&(code, jt, jf, k)| RawInstruction { code, jt, jf, k });
+    let classic = ClassicProgram::new(raw.collect())
+        .map_err(|invalid| FilterError::new(Language::Packet, "", invalid.to_string()))?;
+    translate::translate(&classic).map_err(|too_far| refusal::too_large("", too_far))
 }
 
 /// What libpcap makes of a text.

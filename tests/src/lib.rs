@@ -12,19 +12,25 @@
 //!
 //! Everything here needs root and a kernel that belongs to the test: see `tests/vm/README.md`.
 
+mod capture;
+mod condition;
 mod counters;
 mod events;
 mod kernel;
 mod process;
 mod topology;
 mod tracer;
+mod verifier;
 
+pub use capture::{Frame, PacketSocket, Tcpdump};
+pub use condition::Condition;
 pub use counters::{HitCounter, Snmp};
 pub use events::{Event, Events, Identity, Series};
 pub use kernel::{kprobes, tracing, until_detached, until_kprobes};
 pub use process::{Ended, Process};
 pub use topology::{Namespace, Topology, run};
 pub use tracer::{Collect, Recorded, Recording, Tracer, python};
+pub use verifier::{Verdict, Verifier};
 
 use std::time::{Duration, Instant};
 

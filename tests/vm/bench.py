@@ -19,6 +19,13 @@ TEN_PROBES = ["kprobe:ip_rcv", "kprobe:ip_local_deliver", "kprobe:icmp_rcv", "kp
               "kprobe:__dev_queue_xmit", "kprobe:dev_hard_start_xmit", "kprobe:veth_xmit", "kprobe:__netif_rx",
               "tp:net:net_dev_queue", "tp:net:netif_receive_skb"]
 
+FILTER = ["-f", "tcp port 4242"]
+
+# A connection that is refused at once: two packets that the filter takes.
+CONNECT = ["ip", "netns", "exec", "red", sys.executable, "-c",
+           "import socket, errno; "
+           "assert socket.socket().connect_ex(('10.0.0.2', 4242)) == errno.ECONNREFUSED"]
+
 # A budget is the number of instructions a run that a program with "kprobe" in its name may take.
 SCENARIOS = [
     {"name": "skb", "arguments": ["-c", "skb", "-p", "kprobe:ip_rcv"], "budget": 2000},
@@ -34,6 +41,15 @@ SCENARIOS = [
      "arguments": ["-c", "skb,skb-tracking,dev,ns", *(word for probe in TEN_PROBES for word in ("-p", probe)),
                    "--max-events-per-second", "1"],
      "budget": 1000},
+    # Pings are not what the filter takes.
+    {"name": "filtered out", "arguments": ["-c", "skb,skb-tracking,dev,ns", "-p", "kprobe:ip_rcv", *FILTER],
+     "budget": 700},
+    # Once a packet was tracked it is looked up whether a packet is.
+    {"name": "filtered out, tracking", "arguments": ["-c", "skb,skb-tracking,dev,ns", "-p", "kprobe:ip_rcv", *FILTER],
+     "first": CONNECT, "budget": 700},
+    {"name": "filtered out, ten probes",
+     "arguments": ["-c", "skb,skb-tracking,dev,ns", *(word for probe in TEN_PROBES for word in ("-p", probe)), *FILTER],
+     "first": CONNECT},
 ]
 
 
@@ -67,6 +83,8 @@ def measure(tracer: str, scenario: dict) -> list[dict]:
         sys.exit(f"bench: tracer ended before it was ready, with status {process.wait()}:\n{''.join(messages)}")
     threading.Thread(target=messages.extend, args=(process.stderr,), daemon=True).start()
 
+    if "first" in scenario:
+        subprocess.run(scenario["first"], check=True)
     before = programs()
     subprocess.run(["ip", "netns", "exec", "red", "ping", "-q", "-i", "0.002", "-c", str(PINGS), "10.0.0.2"],
                    check=True, stdout=subprocess.DEVNULL)

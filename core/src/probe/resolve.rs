@@ -174,6 +174,7 @@ pub(super) fn probe(spec: &ProbeSpec, target: &str, described: Option<&Described
         packet: described.map_or(PacketPlace::Nowhere, |described| packet_place(&described.prototype, reachable)),
         device_argument: pointer_to("net_device"),
         namespace_argument: pointer_to("net"),
+        socket_argument: pointer_to("sock"),
         packet_may_be_gone: PACKET_MAY_BE_GONE.contains(&(spec.probe_type, target)),
     }
 }

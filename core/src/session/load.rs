@@ -11,7 +11,7 @@ use tracer_ebpf::{objects, wire};
 use super::variables::Variables;
 use super::{Running, messages, preflight};
 use crate::error::{Error, ErrorKind};
-use crate::filter::{Filter, FilterText};
+use crate::filter::{self, Filter, FilterText};
 use crate::kernel::Kernel;
 use crate::kernel::btf::Types;
 use crate::kernel::features::Features;
@@ -125,13 +125,16 @@ pub(super) struct RefusedHook {
 /// When it can't be loaded even then.
 pub(super) fn load(plan: &Plan<'_>) -> Result<(Loaded, Vec<RefusedHook>), Error> {
     let all: Vec<usize> = (0..plan.collectors.len()).collect();
-    let refusal = match attempt(plan, &all) {
+    let attempt = |collectors: &[usize]| attempt(plan, collectors, plan.filter_objects);
+    let refusal = match attempt(&all) {
         Ok(loaded) => return Ok((loaded, Vec::new())),
         Err(refusal) => refusal.to_string(),
     };
-    let alone = |&index: &usize| {
-        attempt(plan, &[index]).err().map(|refusal| RefusedHook { index, reason: refusal.to_string() })
-    };
+    if let Some(error) = refused_filter(plan)? {
+        return Err(error);
+    }
+    let alone =
+        |&index: &usize| attempt(&[index]).err().map(|refusal| RefusedHook { index, reason: refusal.to_string() });
     let refused: Vec<RefusedHook> = all.iter().filter_map(alone).collect();
     let candidates = if refused.is_empty() {
         // Each is accepted alone: one is too much beside the others.
@@ -142,11 +145,40 @@ pub(super) fn load(plan: &Plan<'_>) -> Result<(Loaded, Vec<RefusedHook>), Error>
     for refused in candidates {
         let kept: Vec<usize> =
             all.iter().copied().filter(|index| refused.iter().all(|refused| refused.index != *index)).collect();
-        if let Ok(loaded) = attempt(plan, &kept) {
+        if let Ok(loaded) = attempt(&kept) {
             return Ok((loaded, refused));
         }
     }
     Err(Error::new(ErrorKind::KernelLacks, format!("the kernel refuses the eBPF programs: {refusal}")))
+}
+
+/// Finds out whether it is a filter that the kernel refuses: without hooks, all is well but for that.
+fn refused_filter(plan: &Plan<'_>) -> Result<Option<Error>, Error> {
+    if plan.filters.is_empty() {
+        return Ok(None);
+    }
+    let Err(together) = attempt(plan, &[], plan.filter_objects) else { return Ok(None) };
+    if attempt(plan, &[], &[]).is_err() {
+        return Ok(None);
+    }
+    for filter in plan.filters {
+        let objects = filter::objects(std::slice::from_ref(filter), plan.tunnel_ports.is_some())?;
+        if let Err(refusal) = attempt(plan, &[], &objects) {
+            return Ok(Some(filter_error(&format!("{filter}"), filter.longest_program(), &refusal)));
+        }
+    }
+    let instructions = plan.filters.iter().map(Filter::longest_program).sum();
+    Ok(Some(filter_error(&format!("the {} filters together", plan.filters.len()), instructions, &together)))
+}
+
+fn filter_error(what: &str, instructions: usize, refusal: &Refusal) -> Error {
+    let message = format!("the kernel refuses {what}, {instructions} instructions long: {refusal}");
+    let error = Error::new(ErrorKind::BadFilter, message);
+    if refusal.is_about_size() {
+        error.with_hint("the kernel goes through a million instructions, on all ways taken together, and remembers 8192 branches on one")
+    } else {
+        error
+    }
 }
 
 /// Why an attempt failed.
@@ -173,6 +205,14 @@ impl std::fmt::Display for Refusal {
     }
 }
 
+impl Refusal {
+    /// The verifier gave up, or has no room for so much.
+    fn is_about_size(&self) -> bool {
+        let Self::Libbpf { log, .. } = self else { return false };
+        ["too large", "too complex", "too many"].iter().any(|words| log.contains(words))
+    }
+}
+
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         Self::Core(error)
@@ -193,8 +233,8 @@ fn is_noise(line: &str) -> bool {
             .any(|noise| line.contains(noise))
 }
 
-/// Loads with the hooks of these collectors of the plan.
-fn attempt(plan: &Plan<'_>, collectors: &[usize]) -> Result<Loaded, Refusal> {
+/// Loads with the hooks of these collectors of the plan, and with these filters.
+fn attempt(plan: &Plan<'_>, collectors: &[usize], filters: &[Vec<u8>]) -> Result<Loaded, Refusal> {
     let hooks = collectors.iter().map(|&index| &plan.collectors[index]);
     let atomics = if plan.features.fetch_atomics { objects::ATOMIC_FETCH } else { objects::ATOMIC_PLAIN };
     let mut parts = vec![objects::ENGINE, objects::TRACKING, objects::SAMPLING, atomics, plan.dispatcher];
@@ -207,7 +247,7 @@ fn attempt(plan: &Plan<'_>, collectors: &[usize]) -> Result<Loaded, Refusal> {
     if plan.has(ProbeType::RawTracepoint) {
         parts.push(objects::RAW_TRACEPOINT);
     }
-    parts.extend(plan.filter_objects.iter().map(Vec::as_slice));
+    parts.extend(filters.iter().map(Vec::as_slice));
     parts.extend(hooks.clone().map(|running| running.collector.hook.object));
     let linked = super::link::link(&parts)?;
 
@@ -327,6 +367,11 @@ fn configure_probes(object: &Object, plan: &Plan<'_>, collectors: u32) -> Result
             packet_argument,
             device_argument: beside(probe.device_argument),
             namespace_argument: beside(probe.namespace_argument),
+            // What a packet filter needs; tracepoints hand over packets that know their socket.
+            socket_argument: probe
+                .socket_argument
+                .filter(|_| flags & wire::PROBE_FILTER_PACKET != 0 && probe.probe_type != ProbeType::RawTracepoint)
+                .unwrap_or(none),
             filter: filter.map_or(0, |(_, number)| number),
             ..Default::default()
         };

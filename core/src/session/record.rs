@@ -265,6 +265,7 @@ mod tests {
             packet: PacketPlace::Nowhere,
             device_argument: None,
             namespace_argument: None,
+            socket_argument: None,
             packet_may_be_gone: false,
         };
         let mut running = [Running {

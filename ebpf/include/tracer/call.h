@@ -65,6 +65,8 @@ static __always_inline int at_entry(struct hit *hit, struct pt_regs *regs, bool 
 	hit->context = regs;
 	if (hit->probe->packet_argument != NO_ARGUMENT) {
 		find_packet(hit, argument(regs, hit->probe->packet_argument));
+		if (hit->probe && hit->probe->socket_argument != NO_ARGUMENT)
+			hit->socket_argument = (void *)argument(regs, hit->probe->socket_argument);
 	} else {
 		hit->device_argument = (void *)argument(regs, hit->probe->device_argument);
 		hit->namespace_argument = (void *)argument(regs, hit->probe->namespace_argument);

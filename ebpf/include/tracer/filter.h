@@ -11,9 +11,9 @@
 
 /*
  * Whether the packet filter with this number takes the packet at address `packet`, whose `struct sk_buff` has been copied into the
- * scratch memory of this slot. `flags` are those of the probe.
+ * scratch memory of this slot. `flags` are those of the probe, `socket` is what it has as an argument, 0: none.
  */
-int filter_packet(u32 slot, u32 filter, u64 packet, u32 flags);
+int filter_packet(u32 slot, u32 filter, u64 packet, u32 flags, u64 socket);
 
 /* Whether the metadata filter with this number takes it; `packet` is 0 when there is none. */
 int filter_metadata(u32 slot, u32 filter, u64 packet);

@@ -59,8 +59,12 @@ struct hit {
 	/* Other arguments that the probe has, NULL when it has not. */
 	struct net_device *device_argument;
 	struct net *namespace_argument;
-	/* What the probed function returned; only at return probes. */
-	u64 returned;
+	union {
+		/* What the probed function returned; only at return probes. */
+		u64 returned;
+		/* Another argument, for packet filters; only at entries. In the same place: the stack is short. */
+		struct sock *socket_argument;
+	};
 	/* The packet's number; 0: not tracked. */
 	u64 number;
 	/* Who the packet is: first seen at `first_seen` with its buffer at `first_head`. */

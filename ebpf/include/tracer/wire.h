@@ -129,7 +129,9 @@ struct probe_config {
 	__u8 namespace_argument;
 	/* The filter that decides here, 0: none. */
 	__u8 filter;
-	__u8 padding[4];
+	/* Asked for only where a packet filter decides. */
+	__u8 socket_argument;
+	__u8 padding[3];
 };
 
 /* The beginning of every record in the ring. */

@@ -3,6 +3,8 @@
 //!
 //! Cost: five sessions, 2 to 4 s each.
 
+mod filters;
+
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 

@@ -4,9 +4,12 @@
 mod attach;
 mod cap;
 mod fallback;
+mod filter_packets;
+mod filters;
 mod functions;
 mod identity;
 mod inspect;
+mod metadata;
 mod nic;
 mod output;
 mod paths;
