@@ -32,12 +32,7 @@ struct {
 } ring SEC(".maps");
 
 /* Sized by the loader: one entry a probe. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct probe_config);
-} probes SEC(".maps");
+struct probe_map probes SEC(".maps");
 
 /* Which probe is at which address; used where there are no cookies. */
 struct {
@@ -96,35 +91,11 @@ INTERNAL int count_loss(u32 index, u32 cause)
 	return 0;
 }
 
-INTERNAL int configure(struct hit *hit, u64 index)
-{
-	u32 key = index;
-
-	hit->index = key;
-	hit->probe = bpf_map_lookup_elem(&probes, &key);
-	return hit->probe != NULL;
-}
-
 INTERNAL u64 index_at(u64 address)
 {
 	u64 *index = bpf_map_lookup_elem(&probes_by_address, &address);
 
 	return index ? *index : ~0ULL;
-}
-
-INTERNAL int find_packet(struct hit *hit, u64 argument)
-{
-	const struct probe_config *probe = hit->probe;
-
-	if (!probe)
-		return 0;
-	if (argument && probe->flags & PROBE_PACKET_INDIRECT &&
-	    bpf_probe_read_kernel(&argument, sizeof(argument), (void *)(argument + probe->packet_offset))) {
-		incomplete(hit);
-		argument = 0;
-	}
-	hit->packet = (struct sk_buff *)argument;
-	return 0;
 }
 
 static __always_inline struct scratch *claim_scratch(struct hit *hit)
@@ -143,21 +114,36 @@ static __always_inline struct scratch *claim_scratch(struct hit *hit)
 	return NULL;
 }
 
-/* Reads what there is to know of the packet, in one go, and returns its buffer. */
-static __always_inline u64 read_packet(struct hit *hit, struct scratch *scratch)
+/* Copies a part of the packet's `sk_buff`, and returns the packet's buffer. */
+static __always_inline u64 copy_packet(struct hit *hit, struct scratch *scratch, u32 from, u32 to)
 {
 	struct sk_buff *copy = (void *)scratch->skb;
-	u32 size = bpf_core_type_size(struct sk_buff);
 
-	if (size > SKB_COPY_SIZE)
-		size = SKB_COPY_SIZE;
-	if (bpf_probe_read_kernel(copy, size, hit->packet)) {
+	if (to > SKB_COPY_SIZE)
+		to = SKB_COPY_SIZE;
+	if (bpf_probe_read_kernel(scratch->skb + from, to - from, (void *)hit->packet + from)) {
 		incomplete(hit);
 		hit->packet = NULL;
 		return 0;
 	}
-	hit->skb = copy;
 	return (u64)copy->head;
+}
+
+/* Reads what there is to know of the packet, in one go. */
+static __always_inline u64 read_packet(struct hit *hit, struct scratch *scratch)
+{
+	u64 head = copy_packet(hit, scratch, 0, bpf_core_type_size(struct sk_buff));
+
+	if (hit->packet)
+		hit->skb = (void *)scratch->skb;
+	return head;
+}
+
+/* Reads what a packet filter needs. */
+static __always_inline u64 read_places(struct hit *hit, struct scratch *scratch)
+{
+	return copy_packet(hit, scratch, bpf_core_field_offset(struct sk_buff, len),
+			   bpf_core_field_offset(struct sk_buff, data) + sizeof(unsigned char *));
 }
 
 /* Only the packet's buffer: without memory to read the rest into, or before it is known whether that is wanted. */
@@ -200,10 +186,12 @@ static __always_inline bool passes_filter(struct hit *hit, struct scratch *scrat
 static __always_inline bool is_wanted(struct hit *hit, struct scratch *scratch)
 {
 	u32 filter = hit->probe->filter;
+	/* Most packets don't match: until it is known, no more is read than the filter needs. */
+	bool is_partial = filter && scratch && !(hit->probe->flags & PROBE_FILTER_METADATA);
 	u64 head = 0;
 
 	if (hit->packet)
-		head = scratch ? read_packet(hit, scratch) : read_head(hit);
+		head = is_partial ? read_places(hit, scratch) : scratch ? read_packet(hit, scratch) : read_head(hit);
 	if (tracking_enabled && head)
 		hit->number = tracked_number(head);
 	if (filter && !(hit->number && has_passed(hit->number, filter))) {
@@ -212,6 +200,8 @@ static __always_inline bool is_wanted(struct hit *hit, struct scratch *scratch)
 		if (hit->number)
 			note_passed(hit->number, filter);
 	}
+	if (is_partial && hit->packet)
+		read_packet(hit, scratch);
 	hit->timestamp = bpf_ktime_get_ns();
 	if (tracking_enabled && head && !hit->number && !(hit->probe->flags & PROBE_PACKET_MAY_BE_GONE)) {
 		hit->number = begin_tracking(head, hit->timestamp);

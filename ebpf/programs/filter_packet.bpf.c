@@ -131,7 +131,7 @@ static __always_inline enum packet_kind view_packet(struct scratch *scratch, u64
 {
 	const struct sk_buff *skb = (void *)scratch->skb;
 	struct packet_view *view = &scratch->view;
-	u32 data = skb->data - skb->head, tail = skb->tail, start = ethernet_header(skb, data), prefix = 0;
+	u32 data = skb->data - skb->head, tail = skb->tail, start = ethernet_header(skb, packet, data), prefix = 0;
 	enum packet_kind kind = PACKET_ETHERNET;
 
 	view->skb = packet;
@@ -147,7 +147,7 @@ static __always_inline enum packet_kind view_packet(struct scratch *scratch, u64
 				start = tail;
 			view->wire_length = skb->len + data - start;
 			/* What waits in a socket's queue to be sent belongs to it without saying so. */
-			prefix = header_from_socket(view, skb->sk ?: (void *)socket, view->wire_length, has_transport);
+			prefix = header_from_socket(view, BPF_CORE_READ((struct sk_buff *)packet, sk) ?: (void *)socket, view->wire_length, has_transport);
 			if (!prefix)
 				return PACKET_HEADLESS;
 			kind = PACKET_RAW;
@@ -185,21 +185,26 @@ static __always_inline enum packet_kind view_packet(struct scratch *scratch, u64
 	return kind;
 }
 
+/* The filter also looks at the packets inside tunnels. */
+const volatile bool filter_inner;
+
 /* Stand-in where inner packets are not looked at. */
 __weak int enter_inner(u32 slot, u32 kind)
 {
 	return PACKET_HEADLESS;
 }
 
-__noinline int run_packet_filter(u32 slot, u32 filter, u32 kind)
+static __always_inline int run(struct packet_view *view, u32 filter, enum packet_kind kind)
+{
+	return kind == PACKET_ETHERNET ? filter_ethernet(view, filter) : filter_raw(view, filter);
+}
+
+/* The same as a global function: where a filter runs several times, the verifier goes through it once. */
+__noinline int run_filter(u32 slot, u32 filter, u32 kind)
 {
 	struct scratch *scratch = bpf_map_lookup_elem(&scratch_memory, &slot);
 
-	if (!scratch)
-		return 0;
-	if (kind == PACKET_ETHERNET)
-		return filter_ethernet(&scratch->view, filter);
-	return filter_raw(&scratch->view, filter);
+	return scratch ? run(&scratch->view, filter, kind) : 0;
 }
 
 __noinline int filter_packet(u32 slot, u32 filter, u64 packet, u32 flags, u64 socket)
@@ -212,7 +217,9 @@ __noinline int filter_packet(u32 slot, u32 filter, u64 packet, u32 flags, u64 so
 	kind = view_packet(scratch, packet, flags, socket);
 	if (kind == PACKET_HEADLESS)
 		return 0;
-	if (run_packet_filter(slot, filter, kind))
+	if (!filter_inner)
+		return run(&scratch->view, filter, kind);
+	if (run_filter(slot, filter, kind))
 		return 1;
 	/* For the verifier, which up to 6.1 takes calls in a loop for jumps back. */
 #pragma unroll
@@ -220,7 +227,7 @@ __noinline int filter_packet(u32 slot, u32 filter, u64 packet, u32 flags, u64 so
 		kind = enter_inner(slot, kind);
 		if (kind == PACKET_HEADLESS)
 			return 0;
-		if (run_packet_filter(slot, filter, kind))
+		if (run_filter(slot, filter, kind))
 			return 1;
 	}
 	return 0;

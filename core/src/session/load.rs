@@ -266,6 +266,9 @@ fn attempt(plan: &Plan<'_>, collectors: &[usize], filters: &[Vec<u8>]) -> Result
     if plan.has(ProbeType::RawTracepoint) {
         constants.push(("has_tracepoint_cookies", vec![u8::from(plan.features.tracepoint_cookies)]));
     }
+    if !filters.is_empty() && plan.filters.iter().any(|filter| filter.packet.is_some()) {
+        constants.push(("filter_inner", vec![u8::from(plan.tunnel_ports.is_some())]));
+    }
     constants.extend(hooks.clone().flat_map(|running| running.needs.constants.iter().cloned()));
     variables.set_constants(&mut open, &constants)?;
     set_sizes(&mut open, plan, event_size)?;

@@ -11,14 +11,40 @@ extern volatile bool enabled;
 /* The kernel hands programs the cookie of their attachment. 5.10 does not; there, functions are told apart by address. */
 extern const volatile bool has_cookies;
 
+struct probe_map {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct probe_config);
+};
+
+extern struct probe_map probes SEC(".maps");
+
 /* Finds the configuration of the probe with this index. False: there is none. */
-INTERNAL int configure(struct hit *hit, u64 index);
+static __always_inline bool configure(struct hit *hit, u64 index)
+{
+	u32 key = index;
+
+	hit->index = key;
+	hit->probe = bpf_map_lookup_elem(&probes, &key);
+	return hit->probe != NULL;
+}
 
 /* The index of the probe at a function's address, or ~0: for kernels without cookies. */
 INTERNAL u64 index_at(u64 address);
 
 /* From the value of the packet argument to the packet. */
-INTERNAL int find_packet(struct hit *hit, u64 argument);
+static __always_inline void find_packet(struct hit *hit, u64 argument)
+{
+	const struct probe_config *probe = hit->probe;
+
+	if (argument && probe->flags & PROBE_PACKET_INDIRECT &&
+	    bpf_probe_read_kernel(&argument, sizeof(argument), (void *)(argument + probe->packet_offset))) {
+		incomplete(hit);
+		argument = 0;
+	}
+	hit->packet = (struct sk_buff *)argument;
+}
 
 /* Decides about the hit, and builds and sends its event. */
 INTERNAL int process(struct hit *hit);

@@ -45,10 +45,10 @@
 #define SKB_COPY_SIZE 256
 
 /*
- * So many bytes of the beginning of a packet are at hand for a packet filter: Ethernet, a VLAN tag, IPv6 and TCP fit. It asks
- * for others one by one.
+ * So many bytes of the beginning of a packet are at hand for a packet filter: Ethernet, a VLAN tag, IPv6 and ports fit. It asks for
+ * others one by one.
  */
-#define FILTER_WINDOW 80
+#define FILTER_WINDOW 64
 
 /* Slots of scratch memory a CPU has: task, softirq, hardirq and NMI can each be in the middle of an event. */
 #define SCRATCH_SLOTS 4
