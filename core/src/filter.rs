@@ -118,16 +118,16 @@ impl Filter {
         all.map(|program| program.instructions.len()).max().unwrap_or(0)
     }
 
-    /// Flags of the probes at which it decides.
-    pub(crate) fn probe_flags(&self) -> u32 {
+    /// Flags of the probes at which it decides, with a packet or without one; 0: there it has nothing to say.
+    pub(crate) fn probe_flags(&self, has_packet: bool) -> u32 {
         let mut flags = 0;
-        if let Some(packet) = &self.packet {
+        if let Some(packet) = self.packet.as_ref().filter(|_| has_packet) {
             flags |= wire::PROBE_FILTER_PACKET | wire::PROBE_FILTER_NEEDS_PACKET;
             if packet.sees_vlan_tags {
                 flags |= wire::PROBE_FILTER_VLAN;
             }
         }
-        if let Some(metadata) = &self.metadata {
+        if let Some(metadata) = self.metadata.as_ref().filter(|metadata| has_packet || !metadata.needs_packet) {
             flags |= wire::PROBE_FILTER_METADATA;
             if metadata.needs_packet {
                 flags |= wire::PROBE_FILTER_NEEDS_PACKET;
@@ -203,5 +203,24 @@ impl Program {
         let (first, second) = instruction.encode();
         self.instructions.push(first);
         self.instructions.extend(second);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Filter, FilterText, MetadataProgram, PacketPrograms, Program};
+    use tracer_ebpf::wire;
+
+    #[test]
+    fn a_probe_without_a_packet_is_asked_about_the_task_alone() {
+        let filter = |needs_packet| Filter {
+            text: FilterText::default(),
+            packet: Some(PacketPrograms { ethernet: Program::default(), raw: None, sees_vlan_tags: true }),
+            metadata: Some(MetadataProgram { program: Program::default(), needs_packet }),
+        };
+        assert_eq!(filter(false).probe_flags(false), wire::PROBE_FILTER_METADATA);
+        assert_eq!(filter(true).probe_flags(false), 0);
+        let packet = wire::PROBE_FILTER_PACKET | wire::PROBE_FILTER_VLAN | wire::PROBE_FILTER_NEEDS_PACKET;
+        assert_eq!(filter(false).probe_flags(true), packet | wire::PROBE_FILTER_METADATA);
     }
 }

@@ -357,11 +357,9 @@ fn configure_probes(object: &Object, plan: &Plan<'_>, collectors: u32) -> Result
         }
         let text = probe.filter.as_ref().unwrap_or(plan.filter);
         let number = plan.filters.iter().zip(1..).find(|(filter, _)| filter.text == *text);
-        // Where no packet is, a filter that speaks of one has nothing to say.
-        let filter = number.filter(|(filter, _)| {
-            probe.packet != PacketPlace::Nowhere || filter.probe_flags() & wire::PROBE_FILTER_NEEDS_PACKET == 0
-        });
-        flags |= filter.map_or(0, |(filter, _)| filter.probe_flags());
+        let filter = number.map(|(filter, number)| (filter.probe_flags(probe.packet != PacketPlace::Nowhere), number));
+        let (filter_flags, filter) = filter.filter(|(flags, _)| *flags != 0).unwrap_or_default();
+        flags |= filter_flags;
         let beside = |argument: Option<u8>| argument.filter(|_| probe.packet == PacketPlace::Nowhere).unwrap_or(none);
         let config = wire::probe_config {
             collectors,
@@ -375,7 +373,7 @@ fn configure_probes(object: &Object, plan: &Plan<'_>, collectors: u32) -> Result
                 .socket_argument
                 .filter(|_| flags & wire::PROBE_FILTER_PACKET != 0 && probe.probe_type != ProbeType::RawTracepoint)
                 .unwrap_or(none),
-            filter: filter.map_or(0, |(_, number)| number),
+            filter,
             ..Default::default()
         };
         // SAFETY: the struct has explicit padding only, so all of its bytes are initialised.
