@@ -13,6 +13,7 @@
 #define IPPROTO_TCP 6
 #define TCP_TIME_WAIT 6
 #define TCP_NEW_SYN_RECV 12
+#define PORTS 4
 
 /* The headers of IP, as they are built from a socket; what is not known of them is 0. */
 struct ipv4_header {
@@ -89,9 +90,13 @@ static __always_inline u32 header_from_socket(struct packet_view *view, struct s
 	u16 family = 0;
 	u8 state = 0;
 
-	if (!socket || bpf_core_read(&family, sizeof(family), &common->skc_family) ||
-	    bpf_core_read(&state, sizeof(state), &common->skc_state))
+	if (!socket)
 		return 0;
+	if (bpf_core_read(&family, sizeof(family), &common->skc_family) ||
+	    bpf_core_read(&state, sizeof(state), &common->skc_state)) {
+		view->unreadable++;
+		return 0;
+	}
 	/* These are smaller structs, and always TCP's. */
 	if (state != TCP_TIME_WAIT && state != TCP_NEW_SYN_RECV)
 		protocol = BPF_CORE_READ(socket, sk_protocol);
@@ -123,7 +128,7 @@ static __always_inline u32 header_from_socket(struct packet_view *view, struct s
 		return size;
 	ports[0] = bpf_htons(BPF_CORE_READ(common, skc_num));
 	ports[1] = BPF_CORE_READ(common, skc_dport);
-	return size + 4;
+	return size + PORTS;
 }
 
 /* Finds out how the packet begins, and makes the view of it. */
@@ -143,15 +148,14 @@ static __always_inline enum packet_kind view_packet(struct scratch *scratch, u64
 			start = skb->transport_header;
 			bool has_transport = start != HEADER_UNSET && start >= data && start < tail;
 
-			if (!has_transport)
-				start = tail;
-			view->wire_length = skb->len + data - start;
 			/* What waits in a socket's queue to be sent belongs to it without saying so. */
-			prefix = header_from_socket(view, BPF_CORE_READ((struct sk_buff *)packet, sk) ?: (void *)socket, view->wire_length, has_transport);
+			prefix = header_from_socket(view, BPF_CORE_READ((struct sk_buff *)packet, sk) ?: (void *)socket,
+						    skb->len + (has_transport ? data - start : PORTS), has_transport);
 			if (!prefix)
 				return PACKET_HEADLESS;
 			kind = PACKET_RAW;
 			if (!has_transport) {
+				/* Where in the packet its bytes will be is not known. */
 				view->wire_length = skb->len + prefix;
 				view->start = 0;
 				view->linear = view->length = view->window_length = prefix;
@@ -172,8 +176,10 @@ static __always_inline enum packet_kind view_packet(struct scratch *scratch, u64
 	view->start = (u64)skb->head + start - prefix;
 	if (kind == PACKET_ETHERNET && !prefix && flags & PROBE_FILTER_VLAN && has_vlan_tag(skb)) {
 		/* The length is what the kernel says it is, for the filters of packet sockets, too. */
-		if (bpf_probe_read_kernel(view->window, ETHERNET_ADDRESSES, (void *)view->start))
+		if (bpf_probe_read_kernel(view->window, ETHERNET_ADDRESSES, (void *)view->start)) {
+			view->unreadable++;
 			return PACKET_HEADLESS;
+		}
 		*(__be16 *)(view->window + ETHERNET_ADDRESSES) = skb->vlan_proto;
 		*(__be16 *)(view->window + ETHERNET_ADDRESSES + 2) = bpf_htons(skb->vlan_tci);
 		view->start -= VLAN_TAG;

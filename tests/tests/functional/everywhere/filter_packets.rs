@@ -135,7 +135,7 @@ fn talk(topology: &Topology) -> Result<()> {
 
 /// Puts the frames on the wire, from both sides. Nobody answers: they are thrown away behind the packet sockets.
 fn inject(topology: &Topology, tap: &PacketSocket, frames: &[Vec<u8>]) -> Result<()> {
-    let deaf = "table netdev deaf { chain all { type filter hook ingress device veth0 priority 0; policy drop; }; }";
+    let deaf = "table netdev deaf { chain everything { type filter hook ingress device veth0 priority 0; policy drop; }; }";
     let sides = [&topology.red, &topology.blue];
     for side in sides {
         side.run("nft", [deaf])?;
