@@ -36,6 +36,9 @@ pub(super) fn graft(object: &[u8], function: &str, program: &Program) -> Result<
     };
     let (symbol, start) = place(function).ok_or_else(|| defect(&"it has no such function"))?;
     let load = place("load").map(|(_, start)| start);
+    if load.is_some_and(|load| load > start) {
+        return Err(defect(&"another function follows it"));
+    }
 
     // Relocations of debugging information and of type information are for other tools; libbpf does without.
     for section in builder.sections.iter_mut() {
@@ -97,7 +100,7 @@ fn without_lines(info: &[u8], start: u32) -> Option<Vec<u8>> {
     let header = read(info, 4)? as usize;
     let lines = header + read(info, LINES)? as usize;
     let end = lines + read(info, LINES + 4)? as usize;
-    let record_size = read(info, lines)? as usize;
+    let record_size = read(info, lines).filter(|size| *size > 0)? as usize;
 
     let mut kept = info.get(lines..lines + 4)?.to_vec();
     let mut at = lines + 4;
