@@ -85,6 +85,32 @@ fn wrong_profiles_have_their_own_exit_code() {
 }
 
 #[test]
+fn wrong_filters_show_where_also_those_of_probes_and_profiles() {
+    let folder = tempfile::tempdir().unwrap();
+    let profile = |name: &str, args: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, format!("version: 1\nname: x\ncollect:\n  - args:\n      {args}\n")).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let all = profile("all.yaml", "filter-packet: 'tcp prt 80'");
+    let probe = profile("probe.yaml", "probe: 'ip_rcv/stack/filter=net 10.0.0.0/8 and tcp prt 80'");
+    let mut shown = String::new();
+    for args in [
+        &["collect", "-f", "host 10.0.0.1 and ("][..],
+        &["collect", "-f", "icmp", "-p", "ip_rcv/filter=tcp prt 80"],
+        &["--profile", &all, "collect"],
+        &["--profile", &probe, "collect", "-f", "icmp"],
+        // The command line overrides the profile.
+        &["--profile", &all, "collect", "-f", "udp prt 53"],
+    ] {
+        let text = said(args);
+        assert!(text.starts_with("exit 5\n"), "{args:?}: {text}");
+        writeln!(shown, "$ tracer {}\n{text}", args.join(" ")).unwrap();
+    }
+    insta::assert_snapshot!("wrong_filters", shown.replace(folder.path().to_str().unwrap(), "FOLDER"));
+}
+
+#[test]
 fn an_unwritable_file_is_found_before_anything_else() {
     let mut shown = String::new();
     for file in ["/nonexistent/events.json", "/proc/version/events.json", "/"] {
