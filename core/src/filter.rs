@@ -10,8 +10,8 @@
 //!   window are had by calling `load` ([`Program::loads`]): R1 is the view, R2 the offset (64 bits), R3 the size (1, 2 or 4
 //!   bytes); it returns the big-endian number there, or [`OUT_OF_RANGE`] when the packet ends before it.
 //! - The **metadata filter**: R1 points to a copy of the packet's `struct sk_buff` (`SKB_COPY_SIZE` bytes, in memory as above), and
-//!   R2 is its address in the kernel. It is asked at a probe that has no packet only when it does not need one. It calls helpers of
-//!   the kernel only.
+//!   R2 is its address in the kernel. It is asked at a probe that has no packet only when it does not need one; then R2 is 0, and
+//!   what R1 points to is left from another packet. It calls helpers of the kernel only.
 
 mod graft;
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! From conditions to eBPF.
 //!
-//! R6 holds the copy of the packet's `struct sk_buff`, R7 its address. Everything else is read anew for each test: R3 holds the pointer
-//! that is followed, R0 the number that is compared. Of the stack only one area is used, for what was read last.
+//! R6 holds the copy of the packet's `struct sk_buff`, R7 its address: 0 when there is no packet, and the copy is of another one.
+//! Everything else is read anew for each test: R3 holds the pointer that is followed, R0 the number that is compared. Of the stack
+//! only one area is used, for what was read last.
 //!
 //! Numbers are put together as on machines that store the lowest byte first, as all do on which the programs run.
 
@@ -134,7 +135,7 @@ impl Code {
 
     /// Runs `reach` for the places, one after the other, until one can be reached.
     fn reach_any(&mut self, places: &[Place], fails: Label, reach: impl Fn(&mut Self, &Place, Label)) {
-        self.jump_if(COPY, JumpOperation::IfEqual, 0, fails);
+        self.jump_if(PACKET, JumpOperation::IfEqual, 0, fails);
         let reached = self.assembler.label();
         for (index, place) in places.iter().enumerate() {
             if index + 1 == places.len() {
@@ -152,7 +153,7 @@ impl Code {
     fn number(&mut self, place: &Place, field: Field, fails: Label) {
         let size = (field.skip + field.bits).div_ceil(8) as i32;
         let whole = size.cast_unsigned().next_power_of_two() as i32;
-        if place.hops.is_empty() && place.offset + whole <= place.copied {
+        if place.hops.is_empty() && place.offset.saturating_add(whole) <= place.copied {
             self.push(load(NUMBER, COPY, place.offset as i16, whole));
         } else {
             self.address(place, fails);
@@ -197,9 +198,9 @@ impl Code {
             Source::Packet(places) => {
                 if let [place] = &places[..]
                     && place.hops.is_empty()
-                    && place.offset + size as i32 <= place.copied
+                    && place.offset.saturating_add(size as i32) <= place.copied
                 {
-                    self.jump_if(COPY, JumpOperation::IfEqual, 0, fails);
+                    self.jump_if(PACKET, JumpOperation::IfEqual, 0, fails);
                     return (COPY, place.offset as i16);
                 }
                 self.reach_any(places, fails, |code, place, fails| {
@@ -218,7 +219,9 @@ impl Code {
         let mut base = None;
         for Hop { offset, mask } in &place.hops {
             match base {
-                None if offset + 8 <= place.copied => self.push(Instruction::loadx64(POINTER, COPY, *offset as i16)),
+                None if offset.saturating_add(8) <= place.copied => {
+                    self.push(Instruction::loadx64(POINTER, COPY, *offset as i16))
+                }
                 _ => {
                     self.move_pointer(base, *offset);
                     self.read(PROBE_READ_KERNEL, buffer(8), 8);

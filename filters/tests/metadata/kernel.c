@@ -155,6 +155,8 @@ struct sk_buff {
 	__s8 tiny;
 	char letter;
 	int skb_iif;
+	/* Marks where a group of members begins, as in 5.10. */
+	__u32 headers_start[0];
 	__u32 mark;
 	__s32 least;
 	__u32 across : 5;

@@ -99,16 +99,13 @@ impl Machine {
     pub(crate) fn run(&self, program: &Program, packet: Option<u64>) -> bool {
         check_stack(program);
         assert!(program.loads.is_empty(), "metadata filters call no `load`");
+        // Without a packet the copy is of an earlier one.
         let mut copy = vec![0; SKB_COPY_SIZE as usize];
-        if let Some(address) = packet {
-            assert!(read(&self.memory, address, &mut copy), "the packet is mapped");
-        }
+        let copied = packet.unwrap_or_else(|| self.address("packet"));
+        assert!(read(&self.memory, copied, &mut copy), "the packet is mapped");
         MEMORY.set(self.memory.clone());
         // R2 is the packet's address; rbpf sets R1 only.
-        let mut prologue = wide(2, packet.unwrap_or(0)).to_vec();
-        if packet.is_none() {
-            prologue.extend(wide(1, 0));
-        }
+        let prologue = wide(2, packet.unwrap_or(0));
         let code: Vec<u8> = prologue.iter().chain(&program.instructions).flat_map(|word| word.to_le_bytes()).collect();
         let mut machine = rbpf::EbpfVmRaw::new(Some(&code)).expect("the program is valid");
         let helpers: [(u32, rbpf::ebpf::Helper); 4] =

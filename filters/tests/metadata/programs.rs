@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What programs say about packets of which everything is known.
 
+use tracer_filters::metadata::MetadataFilter;
+
 use crate::machine::{Machine, PROCESS, THREAD};
 
 /// Conditions on `packet` of `kernel.c` that hold. Their opposites are tried too.
@@ -152,6 +154,7 @@ const HOLD: &[&str] = &[
     "sk_buff.dev.secret.value == -1",
     "sk_buff.dev.tx.(secret).value < 0",
     // Bit operations.
+    "sk_buff.headers_start[0] == 0x80000001",
     "sk_buff.mark & 0xff == 1",
     "(sk_buff.mark & 0xff) == 1",
     "0x80000000 & sk_buff.mark == 0x80000000",
@@ -236,6 +239,12 @@ fn what_cannot_be_reached_is_neither_true_nor_false() {
         assert!(!machine.matches(text, "packet"), "{text}");
         assert!(!machine.matches(&format!("!({text})"), "packet"), "{text}");
     }
+    // As far as instructions reach.
+    for index in 536_870_800..536_870_912_u32 {
+        let filter = MetadataFilter::compile(&format!("sk_buff.headers_start[{index}] == 0"), &machine.kernel);
+        let packet = Some(machine.address("packet"));
+        assert!(!filter.is_ok_and(|filter| machine.run(filter.program(), packet)), "{index}");
+    }
     assert!(!machine.matches("sk_buff.dev.all[1].id >= 0", "packet"), "a null pointer in an array");
     assert!(machine.matches("!sk_buff.dev && !sk_buff.sk", "lonely"), "the pointer itself can be read");
 }
@@ -313,12 +322,16 @@ fn without_a_packet_only_process_and_thread_are_known() {
         ("pid == 4321 && comm == 'ping'", true, false),
         ("pid == 1 || sk_buff.len >= 0", false, false),
         ("sk_buff.len >= 0 || comm == 'p*'", true, false),
+        ("pid == 1 || sk_buff.cloned || mark == 0x80000001", false, false),
+        ("pid == 1 || sk_buff.cb.(control).length >= 0", false, false),
+        ("pid == 1 || ifname == 'eth0' || netns == 4026531840", false, false),
+        ("pid == 1 || sk_buff.dev.rtnl_link_ops.kind == 'veth' || !sk_buff.dev.upper", false, false),
         ("pid == 4321 && sk_buff.len >= 0", false, true),
         ("!(sk_buff.len == 5)", false, true),
         ("sk_buff.dev.name == '*'", false, true),
         ("netns != 0", false, true),
     ] {
-        let filter = tracer_filters::metadata::MetadataFilter::compile(text, &machine.kernel).unwrap();
+        let filter = MetadataFilter::compile(text, &machine.kernel).unwrap();
         assert_eq!(filter.needs_packet(), needs_packet, "{text}");
         assert_eq!(machine.run(filter.program(), None), expected, "{text}");
     }
