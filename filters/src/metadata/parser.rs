@@ -205,8 +205,8 @@ impl Parser<'_> {
         let is_shift = matches!(operation, BitOperation::ShiftLeft | BitOperation::ShiftRight);
         let (number_at, right_at) = (left.at, right.at);
         let kind = match (left.ungrouped(), right.ungrouped()) {
-            (_, Kind::Value(Literal::Number(64..))) if is_shift => {
-                return Err(self.scanner.error(right_at, "a shift by more bits than the 64 that a number has"));
+            (_, Kind::Value(Literal::Number(..0 | 64..))) if is_shift => {
+                return Err(self.scanner.error(right_at, "a number of 64 bits is shifted by 0 to 63"));
             }
             (Kind::Operand(mut operand), Kind::Value(Literal::Number(number))) => {
                 operand.operations.push((operation, self.bits(number, right_at)?));

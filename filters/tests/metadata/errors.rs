@@ -38,6 +38,8 @@ const NO_FILTERS: &[&str] = &[
     "sk_buff.len == sk_buff.data_len",
     "sk_buff.mark & sk_buff.len",
     "sk_buff.mark << 64 == 0",
+    "sk_buff.mark >> -1 == 0",
+    "sk_buff.mark == 1 << -1",
     "sk_buff.mark:0",
     "sk_buff.daddr == 10.0.0",
     "sk_buff.daddr == 10.0.0.1/33",
