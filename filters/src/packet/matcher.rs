@@ -12,6 +12,9 @@ const ADDRESSES: usize = 12;
 const ETHERNET_HEADER: usize = 14;
 const VLAN_TAG: u32 = 4;
 
+/// The types in an Ethernet header behind which there is IP. Of a packet that has no header, and no type yet, it is assumed.
+const IP_TYPES: [[u8; 2]; 3] = [[0x08, 0x00], [0x86, 0xdd], [0, 0]];
+
 /// A VLAN tag that travels beside the packet's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AcceleratedTag {
@@ -51,13 +54,15 @@ impl Matcher {
 
     /// Whether a packet matches.
     ///
-    /// Without an Ethernet header the program for IP decides; but the loopback device's headers have no addresses either, so a
-    /// text that has no meaning without Ethernet is asked about the header as it is.
+    /// Of IP without an Ethernet header the program for IP decides, as in collection; but the loopback device's headers have no
+    /// addresses either, so a text that has no meaning without Ethernet is asked about the header as it is.
     pub fn matches(&self, packet: &RecordedPacket<'_>) -> bool {
         let RecordedPacket { data, length, vlan } = *packet;
-        let no_addresses = data.len() >= ETHERNET_HEADER && data[..ADDRESSES].iter().all(|&byte| byte == 0);
+        let is_bare_ip = data.len() >= ETHERNET_HEADER
+            && data[..ADDRESSES] == [0; ADDRESSES]
+            && IP_TYPES.iter().any(|kind| data[ADDRESSES..ETHERNET_HEADER] == *kind);
         match (&self.raw, vlan) {
-            (Some(raw), _) if no_addresses => {
+            (Some(raw), _) if is_bare_ip => {
                 run(raw, &data[ETHERNET_HEADER..], length.saturating_sub(ETHERNET_HEADER as u32))
             }
             (_, Some(tag)) if self.sees_vlan_tags && data.len() >= ADDRESSES => {

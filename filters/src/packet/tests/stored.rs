@@ -55,6 +55,15 @@ fn a_header_without_addresses_stands_for_none() {
 }
 
 #[test]
+fn arp_without_addresses_is_arp() {
+    let data = [&[0; 12][..], &[0x08, 0x06, 0, 1, 8, 0, 6, 4, 0, 1], &[0; 20]].concat();
+    for text in ["arp", "arp[7] = 1", "ether proto \\arp and len = 42", "not ip"] {
+        assert!(matches(text, &data, 42, None), "{text}");
+    }
+    assert!(!matches("ip or ip6 or len = 28", &data, 42, None));
+}
+
+#[test]
 fn bytes_that_were_not_recorded_do_not_match() {
     let data = &frame(ADDRESSES)[..36];
     assert!(matches("tcp and src host 10.0.0.1 and dst host 10.0.0.2 or tcp and len = 1500", data, 1500, None));
