@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::Error as _;
 use tracer_core::error::Error;
 use tracer_core::event::line::{EventError, EventLine};
+use tracer_core::filter::FilterText;
 use tracer_filters::metadata::EventMatcher;
 use tracer_filters::packet::{AcceleratedTag, Matcher, RecordedPacket};
 
@@ -73,8 +74,9 @@ impl FilterArgs {
     /// # Errors
     /// When one is wrong.
     pub(crate) fn compile(&self) -> Result<Option<EventFilter>, Error> {
-        let packet = self.filter_packet.as_deref().map(Matcher::new).transpose()?;
-        let metadata = self.filter_meta.as_deref().map(EventMatcher::new).transpose()?;
+        let text = FilterText::new(self.filter_packet.as_deref(), self.filter_meta.as_deref());
+        let packet = text.packet.as_deref().map(Matcher::new).transpose()?;
+        let metadata = text.metadata.as_deref().map(EventMatcher::new).transpose()?;
         if packet.is_none() && metadata.is_none() {
             return Ok(None);
         }

@@ -127,6 +127,15 @@ fn any_event_that_matches_keeps_the_series_whole() {
 }
 
 #[test]
+fn an_empty_filter_lets_everything_pass() {
+    let events = interleaved(&four_packets());
+    for filter in [["-f", ""], ["-m", " \t"]] {
+        assert_eq!(json(&events, "print", &filter), events);
+        assert_eq!(json(&events, "sort", &filter), json(&events, "sort", &[]));
+    }
+}
+
+#[test]
 fn an_unsorted_file_shows_a_packet_from_its_first_match_on() {
     let shown = times(&interleaved(&four_packets()), "print", &["-f", "icmp"]);
     assert_eq!(shown.concat(), [101, 111, 112, 121, 122, 123]);
