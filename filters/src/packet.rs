@@ -14,6 +14,8 @@ mod translate;
 mod unroll;
 mod words;
 
+use std::time::{Duration, Instant};
+
 use tracer_core::filter::Program;
 
 use self::classic::{ClassicProgram, RawInstruction};
@@ -21,6 +23,10 @@ use self::libpcap::{FirstHeader, REJECTS_ALL};
 pub use self::matcher::{AcceleratedTag, Matcher, RecordedPacket};
 use self::words::find_keyword;
 use crate::error::{FilterError, Language};
+
+/// So long libpcap is asked where a text is wrong, counted from the question whether it is: where that takes long, because names
+/// are looked up, the place is not worth more of it.
+const LONGEST_SEARCH: Duration = Duration::from_secs(2);
 
 /// A packet filter, ready to be linked.
 #[derive(Clone, Debug)]
@@ -90,7 +96,9 @@ fn compile(text: &str) -> Result<Compiled, FilterError> {
     if let Some(at) = text.find('\0') {
         return Err(FilterError::new(Language::Packet, text, "a NUL character").at(at..at + 1));
     }
-    let ethernet = libpcap::compile(text, FirstHeader::Ethernet).map_err(|reason| refusal::explain(text, &reason))?;
+    let deadline = Instant::now() + LONGEST_SEARCH;
+    let ethernet =
+        libpcap::compile(text, FirstHeader::Ethernet).map_err(|reason| refusal::explain(text, &reason, deadline))?;
     if let Some(word) = find_keyword(text, &["inbound", "outbound"]) {
         return Err(refusal::no_direction(text, word));
     }

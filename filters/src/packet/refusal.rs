@@ -2,15 +2,16 @@
 //! Why a text is no packet filter, in words for its author.
 
 use std::ops::Range;
+use std::time::Instant;
 
 use super::libpcap::{REJECTS_ALL, SYNTAX_ERROR};
 use super::locate::locate;
 use crate::assembler::{LONGEST_JUMP, TooFar};
 use crate::error::{FilterError, Language};
 
-/// Explains libpcap's `reason` to refuse a text.
-pub(super) fn explain(text: &str, reason: &str) -> FilterError {
-    let place = locate(text, reason);
+/// Explains libpcap's `reason` to refuse a text. After the `deadline` it is not asked where.
+pub(super) fn explain(text: &str, reason: &str, deadline: Instant) -> FilterError {
+    let place = locate(text, reason, deadline);
     let problem = match &place {
         Some(place) if reason == SYNTAX_ERROR && place.is_empty() => "syntax error: the text ends too early".to_owned(),
         Some(place) if reason == SYNTAX_ERROR => format!("syntax error: unexpected `{}`", &text[place.clone()]),
