@@ -86,7 +86,7 @@ fn every_text_decides_as_libpcap_does() {
         Both::compile(text, FirstHeader::Ethernet).unwrap_or_else(|reason| panic!("{text}: {reason}"));
         without_raw.extend(Both::compile(text, FirstHeader::Ip).err());
         let mut matched = compare(text, &PACKETS, &[]).unwrap();
-        for _ in 0..50 {
+        for _ in 0..16 {
             let packets = vec(damaged_packets(), 4).new_tree(&mut runner).unwrap().current();
             let choices = vec(choices(), 4).new_tree(&mut runner).unwrap().current();
             matched += compare(text, &packets, &choices).unwrap();
@@ -134,7 +134,7 @@ fn compositions() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(600))]
 
     #[test]
     fn texts_decide_as_libpcap_does_on_any_packet(

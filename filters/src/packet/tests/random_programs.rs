@@ -16,7 +16,7 @@ use crate::packet::matcher::run;
 use crate::packet::translate::translate;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(10_000))]
+    #![proptest_config(ProptestConfig::with_cases(4000))]
 
     #[test]
     fn programs_decide_as_in_libpcap(
