@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Where in a text libpcap finds it wrong. libpcap gives a reason but no place, so it is asked about the beginnings of the text.
-//! That takes dozens of answers, and for each libpcap looks up the names of hosts: there is a limit of time.
+//! That takes dozens of answers. For each libpcap looks up the names of hosts, and with hundreds of terms it takes seconds: there are
+//! limits.
 
 use std::ops::Range;
 use std::time::Instant;
@@ -23,6 +24,9 @@ const CONTINUATIONS: [&str; 12] = [
     "dst host 1.2.3.4",
     "name",
 ];
+
+/// Nothing is searched for in a text of more words.
+const MOST_WORDS: usize = 300;
 
 /// The place for libpcap's `reason` to refuse `text`, if it is found before the `deadline`. For a syntax error it is the first word
 /// that can't stand where it does, or the end of the text when something is missing there.
@@ -47,10 +51,10 @@ pub(super) fn locate(text: &str, reason: &str, deadline: Instant) -> Option<Rang
     occurrences(text, quoted).filter(|place| place.end <= end).last().or_else(word)
 }
 
-/// The least number below `count` for which `holds` does, given that it does for all greater ones; or `count`. `None` when `holds`
-/// could not tell.
+/// The least number below `count` for which `holds` does, given that it does for all greater ones; or `count`. `None` when there
+/// are too many, or `holds` could not tell.
 fn first(count: usize, holds: impl Fn(usize) -> Option<bool>) -> Option<usize> {
-    let (mut low, mut high) = (0, count);
+    let (mut low, mut high) = (0, Some(count).filter(|&count| count <= MOST_WORDS)?);
     while low < high {
         let middle = low.midpoint(high);
         if holds(middle)? {
@@ -129,8 +133,12 @@ mod tests {
     }
 
     #[test]
-    fn brackets_without_end_are_not_tried_forever() {
-        let deadline = Instant::now() + std::time::Duration::from_millis(1);
-        assert_eq!(locate(&format!("{}tcp", "(".repeat(5000)), SYNTAX_ERROR, deadline), None);
+    fn in_long_texts_nothing_is_searched_for() {
+        let locate = |ports: usize| {
+            let deadline = Instant::now() + std::time::Duration::from_secs(1000);
+            locate(&format!("{}and tcp", "port 1 or ".repeat(ports)), SYNTAX_ERROR, deadline)
+        };
+        assert_eq!(locate(99), Some(990..993));
+        assert_eq!(locate(3000), None);
     }
 }
