@@ -264,15 +264,17 @@ fn form(kind: Type<'_>, skip: u32, bits: Option<u32>) -> Form {
     let number = |integer: Integer, bits: u32| {
         let Integer { size, signed, boolean, .. } = integer;
         // The bits of a number whose bytes stand in another order are not in one piece.
-        let network_order = integer.network_order && bits == size * 8;
+        let network_order = integer.network_order && bits == size.saturating_mul(8);
         Form::Number { field: Field { skip, bits, signed, network_order }, boolean }
     };
     let whole = |size, network_order| Integer { size, signed: false, boolean: false, network_order };
     match kind.shape() {
-        Some(Shape::Integer(integer) | Shape::Enumeration(integer)) => match bits.unwrap_or(integer.size * 8) {
-            width @ 1..=64 if skip + width <= 64 => number(integer, width),
-            _ => Form::Other,
-        },
+        Some(Shape::Integer(integer) | Shape::Enumeration(integer)) => {
+            match bits.unwrap_or(integer.size.saturating_mul(8)) {
+                width @ 1..=64 if skip + width <= 64 => number(integer, width),
+                _ => Form::Other,
+            }
+        }
         Some(Shape::Pointer(_)) => number(whole(8, false), 64),
         Some(Shape::Array { element, count }) => match element.shape() {
             Some(Shape::Integer(Integer { size: 1, .. })) => Form::Bytes { length: count, text: true },
