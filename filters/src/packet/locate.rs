@@ -54,7 +54,10 @@ pub(super) fn locate(text: &str, reason: &str, deadline: Instant) -> Option<Rang
 /// The least number below `count` for which `holds` does, given that it does for all greater ones; or `count`. `None` when there
 /// are too many, or `holds` could not tell.
 fn first(count: usize, holds: impl Fn(usize) -> Option<bool>) -> Option<usize> {
-    let (mut low, mut high) = (0, Some(count).filter(|&count| count <= MOST_WORDS)?);
+    if count > MOST_WORDS {
+        return None;
+    }
+    let (mut low, mut high) = (0, count);
     while low < high {
         let middle = low.midpoint(high);
         if holds(middle)? {
