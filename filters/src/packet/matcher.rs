@@ -10,7 +10,6 @@ use crate::error::FilterError;
 /// Two addresses of an Ethernet header.
 const ADDRESSES: usize = 12;
 const ETHERNET_HEADER: usize = 14;
-const VLAN_TAG: u32 = 4;
 
 /// The types in an Ethernet header behind which there is IP. Of a packet that has no header, and no type yet, it is assumed.
 const IP_TYPES: [[u8; 2]; 3] = [[0x08, 0x00], [0x86, 0xdd], [0, 0]];
@@ -66,7 +65,8 @@ impl Matcher {
                 run(raw, &data[ETHERNET_HEADER..], length.saturating_sub(ETHERNET_HEADER as u32))
             }
             (_, Some(tag)) if self.sees_vlan_tags && data.len() >= ADDRESSES => {
-                run(&self.ethernet, &with_tag(data, tag), length.saturating_add(VLAN_TAG))
+                // The length is what the kernel says it is, as in collection: without the tag.
+                run(&self.ethernet, &with_tag(data, tag), length)
             }
             _ => run(&self.ethernet, data, length),
         }

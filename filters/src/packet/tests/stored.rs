@@ -27,12 +27,12 @@ fn sees_the_tag_beside_the_packet_when_asked_for_tags() {
         "vlan 100",
         "vlan 100 and tcp port 4242",
         "not vlan 5",
-        "vlan and len = 58",
+        "vlan and len = 54",
         "vlan and ether[14] = 0x60",
     ] {
         assert!(matches(text, &data, 54, tag), "{text}");
     }
-    for text in ["vlan 101", "not vlan", "vlan and len = 54"] {
+    for text in ["vlan 101", "not vlan", "vlan and len = 58"] {
         assert!(!matches(text, &data, 54, tag), "{text}");
     }
     // Without the word the packet is what is in memory.
@@ -40,6 +40,8 @@ fn sees_the_tag_beside_the_packet_when_asked_for_tags() {
         assert!(matches(text, &data, 54, tag), "{text}");
     }
     assert!(!matches("vlan", &data, 54, None));
+    assert!(matches("not vlan and tcp", &data, 54, None), "what follows `vlan` is where the headers are");
+    assert!(matches("vlan 7 or tcp port 4242", &data, 54, None));
     assert!(!matches("vlan", &data[..11], 54, tag), "there is no place for a tag");
 }
 
