@@ -78,20 +78,28 @@ __noinline u64 paged_address(u64 packet, u32 offset)
 
 /*
  * Too early on its way out: there is no header of IP yet. It is built from the socket and stands in front of the transport
- * header, or of the ports alone when there is no such header either. Returns its size, 0: nothing is known.
+ * header, or of the ports alone when there is no such header either. Returns its size, 0: nothing is known. A global function, because
+ * what it reads would take room on the stack from those that are called later.
  */
-static __always_inline u32 header_from_socket(struct packet_view *view, struct sock *socket, u32 payload, bool has_transport)
+__noinline int header_from_socket(u32 slot, u64 owner, u32 payload, u32 has_transport)
 {
+	struct scratch *scratch = bpf_map_lookup_elem(&scratch_memory, &slot);
+	struct sock *socket = (void *)owner;
 	struct sock_common *common = &socket->__sk_common;
-	struct ipv4_header *ipv4 = (void *)view->window;
-	struct ipv6_header *ipv6 = (void *)view->window;
-	__be16 *ports = (void *)view->window;
 	u32 protocol = IPPROTO_TCP, size;
+	struct packet_view *view;
+	struct ipv4_header *ipv4;
+	struct ipv6_header *ipv6;
+	__be16 *ports;
 	u16 family = 0;
 	u8 state = 0;
 
-	if (!socket)
+	if (!socket || !scratch)
 		return 0;
+	view = &scratch->view;
+	ipv4 = (void *)view->window;
+	ipv6 = (void *)view->window;
+	ports = (void *)view->window;
 	if (bpf_core_read(&family, sizeof(family), &common->skc_family) ||
 	    bpf_core_read(&state, sizeof(state), &common->skc_state)) {
 		view->unreadable++;
@@ -132,7 +140,7 @@ static __always_inline u32 header_from_socket(struct packet_view *view, struct s
 }
 
 /* Finds out how the packet begins, and makes the view of it. */
-static __always_inline enum packet_kind view_packet(struct scratch *scratch, u64 packet, u32 flags, u64 socket)
+static __always_inline enum packet_kind view_packet(struct scratch *scratch, u32 slot, u64 packet, u32 flags, u64 socket)
 {
 	const struct sk_buff *skb = (void *)scratch->skb;
 	struct packet_view *view = &scratch->view;
@@ -149,7 +157,7 @@ static __always_inline enum packet_kind view_packet(struct scratch *scratch, u64
 			bool has_transport = start != HEADER_UNSET && start >= data && start < tail;
 
 			/* What waits in a socket's queue to be sent belongs to it without saying so. */
-			prefix = header_from_socket(view, BPF_CORE_READ((struct sk_buff *)packet, sk) ?: (void *)socket,
+			prefix = header_from_socket(slot, (u64)BPF_CORE_READ((struct sk_buff *)packet, sk) ?: socket,
 						    skb->len + (has_transport ? data - start : PORTS), has_transport);
 			if (!prefix)
 				return PACKET_HEADLESS;
@@ -220,7 +228,7 @@ __noinline int filter_packet(u32 slot, u32 filter, u64 packet, u32 flags, u64 so
 
 	if (!scratch)
 		return 0;
-	kind = view_packet(scratch, packet, flags, socket);
+	kind = view_packet(scratch, slot, packet, flags, socket);
 	if (kind == PACKET_HEADLESS)
 		return 0;
 	if (!filter_inner)

@@ -52,7 +52,7 @@ const TEXTS: [&str; 40] = [
     "ether host 02:00:00:00:00:01",
     "ether multicast and not broadcast",
     "ether broadcast or ip multicast",
-    "mpls or pppoes",
+    "mpls",
     "ether proto 0x88cc or stp or llc",
 ];
 
