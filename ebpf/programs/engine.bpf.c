@@ -318,30 +318,33 @@ release:
 	return 0;
 }
 
-INTERNAL int remember_call(struct hit *hit, struct call_key *key, bool even_unwanted)
+INTERNAL int wants_call(struct hit *hit)
 {
 	struct scratch *scratch = NULL;
-	struct call call = { .index = hit->index };
-	struct sk_buff *packet;
+	bool wanted;
 
-	if (!hit->probe || !key)
+	if (!hit->probe)
 		return 0;
 	/* Only a filter reads more of the packet than where its buffer is. */
 	if (hit->probe->filter)
 		scratch = claim_scratch(hit);
-	call.unwanted = !is_wanted(hit, scratch);
+	wanted = is_wanted(hit, scratch);
 	if (scratch)
 		scratch->busy = 0;
-	if (call.unwanted && !even_unwanted)
-		return 0;
-	packet = hit->packet;
+	return wanted;
+}
+
+INTERNAL int remember_call(struct hit *hit, struct call_key *key, bool wanted)
+{
+	struct call call = { .number = hit->number, .index = hit->index, .unwanted = !wanted };
+	struct sk_buff *packet = hit->packet;
+
 	call.packet = packet;
-	call.number = hit->number;
 	if (packet)
 		bpf_core_read(&call.device, sizeof(call.device), &packet->dev);
 	if (!call.device)
 		call.device = hit->device_argument;
-	if (!bpf_map_update_elem(&calls, key, &call, BPF_ANY))
+	if (key && !bpf_map_update_elem(&calls, key, &call, BPF_ANY))
 		return 1;
 	count_loss(hit->index, LOSS_CALL_TABLE_FULL);
 	return 0;

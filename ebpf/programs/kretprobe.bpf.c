@@ -43,7 +43,7 @@ int kretprobe_entry(struct pt_regs *regs)
 			key.which++;
 		}
 	}
-	remember_call(&hit, &key, true);
+	remember_call(&hit, &key, wants_call(&hit));
 	return 0;
 }
 
@@ -96,8 +96,8 @@ int kretprobe_session(struct pt_regs *regs)
 		return 0;
 	}
 	/* 1: the return of this call is of no interest. */
-	if (!enabled || !at_entry(&hit, regs, true))
+	if (!enabled || !at_entry(&hit, regs, true) || !wants_call(&hit))
 		return 1;
 	*cookie = key.place = fetch_add(&next_call, 1);
-	return !remember_call(&hit, &key, false);
+	return !remember_call(&hit, &key, true);
 }

@@ -58,11 +58,14 @@ struct call_key {
 	u64 which;
 };
 
+/* Decides at a call's entry whether its return is wanted, and finds out who the packet is. */
+INTERNAL int wants_call(struct hit *hit);
+
 /*
- * Remembers a call at its entry, if the filter takes it. False: it does not, or the call could not be remembered. Where the return
- * of a call comes anyway it must be known that it is not wanted: `even_unwanted`.
+ * Remembers a call at its entry. False: it could not be remembered. A call that is not wanted is remembered as such where its
+ * return comes anyway.
  */
-INTERNAL int remember_call(struct hit *hit, struct call_key *key, bool even_unwanted);
+INTERNAL int remember_call(struct hit *hit, struct call_key *key, bool wanted);
 
 /* Gets back, at its return, what remember_call() knew of a call; without a probe when it is not wanted. False: nothing. */
 INTERNAL int recall(struct hit *hit, struct call_key *key);
