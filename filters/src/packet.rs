@@ -12,7 +12,6 @@ mod matcher;
 mod refusal;
 mod translate;
 mod unroll;
-mod vlan;
 mod words;
 
 use std::time::{Duration, Instant};
@@ -107,9 +106,7 @@ fn compile(text: &str) -> Result<Compiled, FilterError> {
         Err(reason) if reason == REJECTS_ALL => Ok(ClassicProgram::never()),
         other => other,
     };
-    let sees_vlan_tags = find_keyword(text, &["vlan"]).is_some();
-    let ethernet = if sees_vlan_tags { vlan::with_untagged(text, ethernet) } else { ethernet };
-    Ok(Compiled { ethernet, raw, sees_vlan_tags })
+    Ok(Compiled { ethernet, raw, sees_vlan_tags: find_keyword(text, &["vlan"]).is_some() })
 }
 
 #[cfg(test)]

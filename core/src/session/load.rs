@@ -206,10 +206,12 @@ impl std::fmt::Display for Refusal {
 }
 
 impl Refusal {
-    /// The verifier gave up, or has no room for so much.
+    /// The verifier gave up, or has no room for so much. Of branches that are too many it says no more than one of two errors.
     fn is_about_size(&self) -> bool {
-        let Self::Libbpf { log, .. } = self else { return false };
-        ["too large", "too complex", "too many"].iter().any(|words| log.contains(words))
+        let Self::Libbpf { error, log } = self else { return false };
+        let reason = format!("{error:#}");
+        [libc::E2BIG, libc::EFAULT].iter().any(|number| reason.contains(&format!("(os error {number})")))
+            || ["too large", "too complex", "too many"].iter().any(|words| log.contains(words))
     }
 }
 

@@ -40,8 +40,6 @@ fn sees_the_tag_beside_the_packet_when_asked_for_tags() {
         assert!(matches(text, &data, 54, tag), "{text}");
     }
     assert!(!matches("vlan", &data, 54, None));
-    assert!(matches("not vlan and tcp", &data, 54, None), "what follows `vlan` is where the headers are");
-    assert!(matches("vlan 7 or tcp port 4242", &data, 54, None));
     assert!(!matches("vlan", &data[..11], 54, tag), "there is no place for a tag");
 }
 

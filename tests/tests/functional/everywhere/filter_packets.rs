@@ -26,7 +26,7 @@ const TEXTS: [&str; 40] = [
     "vlan and ip",
     "vlan and vlan",
     "vlan 100 and icmp and ip[8] = 64",
-    "not vlan and udp",
+    "udp and not vlan",
     "tcp port 7000",
     "tcp src portrange 1-7999",
     "udp dst port 4789",
