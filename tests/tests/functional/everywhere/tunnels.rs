@@ -292,7 +292,7 @@ fn bytes_outside_the_linear_part_are_found() -> Result<()> {
         let found: Vec<&Event> = below(&events).filter(|event| contains(&event.packet(), &PAGED)).collect();
         let [event] = found[..] else { panic!("one packet, {found:?}") };
         let number = |path: &str| event.get(path).as_u64().context("the section `meta`");
-        // 6.1 copies what is sent as a datagram out of a file; where pages are handed on, Ethernet, IPv4 and UDP at most are in it.
+        // On 6.1 all of it was in the linear part; where pages are handed on, Ethernet, IPv4 and UDP at most are.
         let hands_on_pages = std::fs::read_to_string("/proc/kallsyms")?.contains(" skb_splice_from_iter\n");
         assert!(!hands_on_pages || number("/skb/meta/len")? - number("/skb/meta/data_len")? <= 42, "{event:?}");
     }

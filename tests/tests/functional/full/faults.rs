@@ -217,9 +217,7 @@ fn nothing_stays_attached_when_it_is_killed() -> Result<()> {
     until_detached()?;
     let topology = Topology::ipv4_only()?;
     let probes = ["-p", "ip_output", "-p", "kr:ip_rcv", "-p", "tp:net:netif_rx"];
-    // No flood: where QEMU emulates several processors, one of them may still run the breakpoint by which the kernel changes a function
-    // when the others have done with it (`Oops: int3` at ip_output+0x5, twice in 30 floods on 6.12).
-    let command = format!("ip netns exec {} ping -q -i 0.002 10.0.0.2", topology.red.name());
+    let command = format!("ip netns exec {} ping -q -f 10.0.0.2", topology.red.name());
     let recording = Tracer::collect(probes).without_file().start()?;
     let attached = tracing()?;
     ensure!(attached.len() >= 6, "three probes and tracking are more than {attached:?}");
