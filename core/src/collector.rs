@@ -188,6 +188,8 @@ pub unsafe trait Wire: Copy {
 unsafe impl Wire for tracer_ebpf::wire::record_header {}
 // SAFETY: integers, with explicit padding.
 unsafe impl Wire for tracer_ebpf::wire::section_header {}
+// SAFETY: integers, with explicit padding.
+unsafe impl Wire for tracer_ebpf::wire::packet_link {}
 
 /// The one of `all` that has this name.
 ///

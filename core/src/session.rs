@@ -22,6 +22,7 @@ mod preflight;
 mod privileges;
 mod reader;
 mod record;
+mod tracking;
 mod variables;
 
 use std::borrow::Cow;
@@ -46,11 +47,11 @@ use attach::Attachments;
 use load::{Loaded, Plan, RefusedHook};
 use privileges::drop_privileges;
 
-pub(crate) use load::tracking_programs;
 use loss::LossCounters;
 pub(crate) use preflight::features;
 use reader::Message;
 use record::Recorder;
+pub(crate) use tracking::tracking_programs;
 
 pub use attach::{AttachTable, Means};
 pub use load::ProgramReport;
@@ -172,6 +173,7 @@ impl<'k> Session<'k> {
         let filter_objects = filter::objects(&options.filters, options.tunnel_ports.is_some())?;
         let mut specs = options.probes;
         specs.extend(collectors.iter().flat_map(|running| running.needs.probes.iter().cloned()));
+        let link_events = collectors.iter().any(|running| running.needs.tracking.is_some());
         let tracking = match collectors.iter().find_map(|running| running.needs.tracking.clone()) {
             Some(tracking) => tracking,
             // Packets are left out whole, so it must be known which is which.
@@ -211,6 +213,7 @@ impl<'k> Session<'k> {
                 table_size: options.table_size,
                 event_interval: max_events_per_second.map_or(0, |events| NS_PER_SECOND.div_ceil(events.max(1).into())),
                 tracking: &tracking,
+                link_events,
             };
             let (loaded, refused) = load::load(&plan)?;
             warnings.extend(symbols.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));

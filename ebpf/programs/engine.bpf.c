@@ -14,6 +14,9 @@ const volatile bool has_cookies = true;
 
 const volatile u32 event_size = EVENT_FIXED_SIZE;
 
+/* The index under which the first link place stands among the probes. */
+const volatile u32 first_link_place;
+
 /* Bytes in the ring from which on the reader is woken; below it looks by itself, every few dozen milliseconds. */
 const volatile u64 wake_level = 1 << 20;
 
@@ -271,13 +274,27 @@ static __always_inline void build_event(struct hit *hit, struct scratch *scratch
 	hit->length = sizeof(*header);
 
 	call_hooks(hit);
-	if (hit->probe->flags & PROBE_STACK)
+	if (hit->context && hit->probe->flags & PROBE_STACK)
 		append_stack(hit);
 
 	header->incomplete = hit->incomplete > 0xffff ? 0xffff : hit->incomplete;
 	if (hit->incomplete)
 		count_loss(hit->index, LOSS_INCOMPLETE);
 	send(hit, scratch);
+}
+
+/* Counts the hit, and builds its event when there is memory to do so. */
+static __always_inline void finish(struct hit *hit, struct scratch *scratch)
+{
+	if (hit->number && !identify(hit, hit->number)) {
+		hit->number = 0;
+		if (event_interval)
+			charge_event();
+	}
+	if (scratch)
+		build_event(hit, scratch);
+	else
+		count_loss(hit->index, LOSS_NO_SCRATCH);
 }
 
 INTERNAL int process(struct hit *hit)
@@ -303,16 +320,29 @@ INTERNAL int process(struct hit *hit)
 		hit->packet = NULL;
 	else if (late && scratch && hit->packet)
 		read_packet(hit, scratch);
-	if (hit->number && !identify(hit, hit->number)) {
-		hit->number = 0;
-		if (event_interval)
-			charge_event();
-	}
-	if (scratch)
-		build_event(hit, scratch);
-	else
-		count_loss(hit->index, LOSS_NO_SCRATCH);
+	finish(hit, scratch);
 release:
+	if (scratch)
+		scratch->busy = 0;
+	return 0;
+}
+
+__noinline int report_link(u64 packet, u64 number, u32 place)
+{
+	struct hit hit = { .packet = (void *)packet, .address = packet, .number = number };
+	struct scratch *scratch;
+
+	if (!enabled || place >= LINK_PLACES || !configure(&hit, first_link_place + place))
+		return 0;
+	hit.timestamp = bpf_ktime_get_ns();
+	if (is_left_out(&hit)) {
+		count_loss(hit.index, LOSS_SAMPLED_OUT);
+		return 0;
+	}
+	scratch = claim_scratch(&hit);
+	if (scratch)
+		read_packet(&hit, scratch);
+	finish(&hit, scratch);
 	if (scratch)
 		scratch->busy = 0;
 	return 0;

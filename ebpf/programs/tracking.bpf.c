@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * The table of tracked packets, and the programs that keep it true: they sit where the kernel lets go of a buffer or
- * replaces it. They are fentry programs, which are not skipped when another probe's program is running on the CPU.
+ * The table of tracked packets. What keeps it true are the programs in buffers.bpf.c and links.bpf.c.
  *
  * Two levels: a buffer's address leads to the number of its packet, the number to what is known of the packet. A packet
  * can have several buffers (a clone got a head of its own) and is forgotten with the last one.
@@ -9,8 +8,6 @@
 #include <tracer/tracking.h>
 #include <tracer/atomic.h>
 #include <tracer/sampling.h>
-
-#include <bpf/bpf_tracing.h>
 
 const volatile bool tracking_enabled;
 
@@ -22,8 +19,7 @@ const volatile u64 table_size = 1;
 
 struct tracking_counters tracking_counters;
 
-/* The number of the next packet; 0 stands for "no packet". */
-static u64 next_number = 1;
+u64 next_number = 1;
 
 struct packet {
 	/* The number of the packet in this slot; 0 while it is filled in. */
@@ -37,6 +33,12 @@ struct packet {
 	u64 passed;
 	/* Under a cap on events: how many of its events the budget has been charged with in advance. */
 	u64 expected;
+	/* Its oldest ancestor; itself, when it came out of no other. */
+	struct packet_id root;
+	/* The other packet of the link that its next event is to tell; `link` 0: none. */
+	struct packet_id other;
+	u32 link;
+	u32 padding;
 };
 
 /* Sized by the loader: `table_size`. */
@@ -54,19 +56,6 @@ struct {
 	__type(key, u64);
 	__type(value, u64);
 } buffers SEC(".maps");
-
-/* Packets whose buffer is being replaced right now, by the address of their sk_buff. */
-struct replacement {
-	u64 number;
-	u64 head;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 1024);
-	__type(key, u64);
-	__type(value, struct replacement);
-} replacements SEC(".maps");
 
 static __always_inline struct packet *packet_at(u64 number)
 {
@@ -93,7 +82,8 @@ INTERNAL u64 tracked_number(u64 head)
 	return number && packet_numbered(*number) ? *number : 0;
 }
 
-INTERNAL u64 begin_tracking(u64 head, u64 timestamp)
+/* Enters the packet in this buffer: one of its own, or one that came out of `parent`. */
+static __always_inline u64 enter(u64 head, u64 timestamp, struct packet *parent, u32 kind)
 {
 	struct packet *packet = NULL;
 	u64 number = 0;
@@ -104,20 +94,35 @@ INTERNAL u64 begin_tracking(u64 head, u64 timestamp)
 		if (packet && !packet->buffers)
 			break;
 	}
-	if (!packet)
+	/* All tries ended at live packets, the last one perhaps at the parent: it is not what makes room for its child. */
+	if (!packet || packet == parent)
 		return 0;
 	if (packet->buffers)
 		__sync_fetch_and_add(&tracking_counters.evicted, 1);
 	packet->number = 0;
-	if (event_interval) {
-		packet->expected = admit_packet(number, timestamp);
-		if (!packet->expected)
-			number |= LEFT_OUT;
-	}
 	packet->first_seen = timestamp;
 	packet->first_head = head;
 	packet->hits = 0;
-	packet->passed = 0;
+	packet->link = 0;
+	if (parent) {
+		/* What one of the family has passed, all have; so it is with being left out. */
+		packet->passed = parent->passed;
+		packet->expected = 0;
+		packet->root = parent->root;
+		packet->other.first_seen = parent->first_seen;
+		packet->other.first_head = parent->first_head;
+		packet->link = kind;
+		number |= parent->number & LEFT_OUT;
+	} else {
+		packet->passed = 0;
+		packet->root.first_seen = timestamp;
+		packet->root.first_head = head;
+		if (event_interval) {
+			packet->expected = admit_packet(number, timestamp);
+			if (!packet->expected)
+				number |= LEFT_OUT;
+		}
+	}
 	packet->buffers = 1;
 	packet->number = number;
 	if (bpf_map_update_elem(&buffers, &head, &number, BPF_ANY)) {
@@ -127,6 +132,49 @@ INTERNAL u64 begin_tracking(u64 head, u64 timestamp)
 	}
 	__sync_fetch_and_add(&tracking_counters.tracked, 1);
 	return number;
+}
+
+INTERNAL u64 begin_tracking(u64 head, u64 timestamp)
+{
+	return enter(head, timestamp, NULL, 0);
+}
+
+__noinline u64 derive_packet(u64 head, u64 number, u32 kind)
+{
+	struct packet *parent = packet_numbered(number);
+
+	if (!parent || !head)
+		return 0;
+	/* A part that was a packet before goes on as what it was. */
+	if (tracked_number(head))
+		return 0;
+	return enter(head, bpf_ktime_get_ns(), parent, kind);
+}
+
+INTERNAL int absorb_packet(u64 number, u64 absorbed, u32 kind)
+{
+	struct packet *packet = packet_numbered(number), *other = packet_numbered(absorbed);
+
+	if (!packet || !other || packet == other)
+		return 0;
+	packet->other.first_seen = other->first_seen;
+	packet->other.first_head = other->first_head;
+	packet->link = kind;
+	return 1;
+}
+
+INTERNAL int take_link(u64 number, struct packet_link *link)
+{
+	struct packet *packet = packet_numbered(number);
+
+	if (!packet || !packet->link)
+		return 0;
+	link->kind = packet->link;
+	link->padding = 0;
+	link->other = packet->other;
+	link->root = packet->root;
+	packet->link = 0;
+	return 1;
 }
 
 INTERNAL int has_passed(u64 number, u32 filter)
@@ -172,125 +220,51 @@ static __always_inline void drop_buffer(struct packet *packet)
 	packet->expected = 0;
 }
 
-static __always_inline void forget_buffer(u64 head)
+INTERNAL int forget_buffer(u64 head)
 {
 	struct packet *packet;
 	u64 *number;
 
 	if (next_number == 1)
-		return;
+		return 0;
 	number = bpf_map_lookup_elem(&buffers, &head);
 	if (!number)
-		return;
+		return 0;
 	packet = packet_numbered(*number);
 	if (packet && packet->buffers)
 		drop_buffer(packet);
 	bpf_map_delete_elem(&buffers, &head);
-}
-
-/*
- * Two programs do the same at some functions. The kernel does not run a program on a CPU where it is running already: when it
- * is interrupted by a softirq that frees a packet too, it is skipped for that one, whose buffer would keep its identity for
- * the next packet. The other program is not running at that moment.
- */
-
-/* 6.1 and later: the one place where a head goes back to the allocator. */
-SEC("fentry/skb_free_head")
-int BPF_PROG(track_free_head, struct sk_buff *skb)
-{
-	forget_buffer((u64)skb->head);
 	return 0;
 }
 
-SEC("fentry/skb_free_head")
-int BPF_PROG(track_free_head_2, struct sk_buff *skb)
+INTERNAL u64 hold_packet(u64 head)
 {
-	forget_buffer((u64)skb->head);
-	return 0;
-}
+	u64 number = tracked_number(head);
+	struct packet *packet = number ? packet_numbered(number) : NULL;
 
-/* 5.10, where skb_free_head is inlined (and programs are never skipped): the last reference to the data is about to go. */
-SEC("fentry/skb_release_data")
-int BPF_PROG(track_release_data, struct sk_buff *skb)
-{
-	struct skb_shared_info *shared = (void *)(skb->head + skb->end);
-	/* The upper half counts references to the payload alone, as in the kernel's SKB_DATAREF_SHIFT. */
-	int mine = skb->nohdr ? (1 << 16) + 1 : 1;
-
-	if (!skb->cloned || BPF_CORE_READ(shared, dataref.counter) == mine)
-		forget_buffer((u64)skb->head);
-	return 0;
-}
-
-/* The head becomes a fragment of another packet (GRO, coalescing): it lives on, but not as a buffer of this packet. */
-SEC("fentry/napi_skb_free_stolen_head")
-int BPF_PROG(track_stolen_napi, struct sk_buff *skb)
-{
-	forget_buffer((u64)skb->head);
-	return 0;
-}
-
-SEC("fentry/kfree_skb_partial")
-int BPF_PROG(track_stolen_partial, struct sk_buff *skb, bool head_stolen)
-{
-	if (head_stolen)
-		forget_buffer((u64)skb->head);
-	return 0;
-}
-
-SEC("fentry/kfree_skb_partial")
-int BPF_PROG(track_stolen_partial_2, struct sk_buff *skb, bool head_stolen)
-{
-	if (head_stolen)
-		forget_buffer((u64)skb->head);
-	return 0;
-}
-
-SEC("fentry/pskb_expand_head")
-int BPF_PROG(track_expand_entry, struct sk_buff *skb)
-{
-	u64 key = (u64)skb;
-	struct replacement replacement = { .head = (u64)skb->head };
-	struct packet *packet;
-
-	replacement.number = tracked_number(replacement.head);
-	if (!replacement.number)
-		return 0;
-	packet = packet_numbered(replacement.number);
 	if (!packet)
 		return 0;
-	/* Keeps the slot while the old buffer is gone and the new one not yet known. */
 	__sync_fetch_and_add(&packet->buffers, 1);
-	if (bpf_map_update_elem(&replacements, &key, &replacement, BPF_ANY)) {
-		__sync_fetch_and_add(&packet->buffers, -1);
+	return number;
+}
+
+INTERNAL int release_packet(u64 number, u64 head)
+{
+	struct packet *packet = packet_numbered(number);
+
+	if (!packet)
+		return 0;
+	if (!head || tracked_number(head) == number) {
+		drop_buffer(packet);
+	} else if (bpf_map_update_elem(&buffers, &head, &number, BPF_ANY)) {
+		drop_buffer(packet);
 		__sync_fetch_and_add(&tracking_counters.failed, 1);
 	}
 	return 0;
 }
 
-SEC("fexit/pskb_expand_head")
-int BPF_PROG(track_expand_exit, struct sk_buff *skb)
+INTERNAL int count_unlinked(void)
 {
-	u64 key = (u64)skb, head = (u64)skb->head, number;
-	struct replacement *replacement;
-	struct packet *packet;
-
-	if (next_number == 1)
-		return 0;
-	replacement = bpf_map_lookup_elem(&replacements, &key);
-	if (!replacement)
-		return 0;
-	number = replacement->number;
-	packet = packet_numbered(number);
-	if (packet) {
-		/* Same head: it failed, and the hold is given back. */
-		if (head == replacement->head) {
-			__sync_fetch_and_add(&packet->buffers, -1);
-		} else if (bpf_map_update_elem(&buffers, &head, &number, BPF_ANY)) {
-			__sync_fetch_and_add(&packet->buffers, -1);
-			__sync_fetch_and_add(&tracking_counters.failed, 1);
-		}
-	}
-	bpf_map_delete_elem(&replacements, &key);
+	__sync_fetch_and_add(&tracking_counters.unlinked, 1);
 	return 0;
 }

@@ -2,7 +2,11 @@
 #ifndef TRACER_SKB_TRACKING_EVENT_H
 #define TRACER_SKB_TRACKING_EVENT_H
 
-enum skb_tracking_section { SKB_TRACKING_IDENTITY = 0 };
+enum skb_tracking_section {
+	SKB_TRACKING_IDENTITY = 0,
+	/* struct packet_link; the identity follows. */
+	SKB_TRACKING_LINK = 1,
+};
 
 struct skb_tracking_event {
 	/* Address of the buffer that the packet was first seen with. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The section `skb-tracking`.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -20,6 +21,30 @@ pub(super) struct SkbTrackingSection {
     /// Number of the event among all of this packet, from 0; where one is missing, it was lost.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) seq: Option<u64>,
+    /// What this packet came out of, at its first event; or which other one it took in here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) link: Option<Link>,
+}
+
+/// How two packets belong together.
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
+pub(super) struct Link {
+    /// "copy", "segment", "fragment" or "retransmission" of the other one; "merge" or "reassembly": the other one became a part of it.
+    pub(super) kind: Cow<'static, str>,
+    /// The other packet.
+    pub(super) parent: PacketName,
+    /// The oldest packet of those that this one came out of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) root: Option<PacketName>,
+}
+
+/// Who a packet is.
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
+pub(super) struct PacketName {
+    /// When it was first seen, in ns of CLOCK_MONOTONIC.
+    pub(super) timestamp: u64,
+    /// Address of the buffer that held it then.
+    pub(super) orig_head: u64,
 }
 
 impl Section for SkbTrackingSection {

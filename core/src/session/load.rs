@@ -5,15 +5,14 @@ use std::ffi::CString;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use libbpf_rs::{MapCore as _, MapFlags, MapHandle, Object, ObjectBuilder, OpenObject};
+use libbpf_rs::{MapCore, MapFlags, MapHandle, Object, ObjectBuilder, OpenObject};
 use tracer_ebpf::{objects, wire};
 
+use super::tracking::LINK_PLACES;
 use super::variables::Variables;
-use super::{Running, messages, preflight};
+use super::{Running, messages};
 use crate::error::{Error, ErrorKind};
 use crate::filter::{self, Filter, FilterText};
-use crate::kernel::Kernel;
-use crate::kernel::btf::Types;
 use crate::kernel::features::Features;
 use crate::kernel::tunnels::{TunnelPort, TunnelPorts};
 use crate::probe::{PacketPlace, Probe, ProbeType};
@@ -39,6 +38,8 @@ pub(super) struct Plan<'a> {
     pub(super) event_interval: u64,
     /// The programs that keep the table of tracked packets true; none: packets are not tracked.
     pub(super) tracking: &'a [&'static str],
+    /// There is an event for each packet that another one takes in.
+    pub(super) link_events: bool,
 }
 
 impl Plan<'_> {
@@ -62,41 +63,6 @@ pub struct ProgramReport {
 pub(super) struct Loaded {
     pub(super) object: Object,
     variables: Variables,
-}
-
-/// The programs of tracking: name, the function that they sit at, and whether an older kernel needs it instead of another.
-const TRACKING_PROGRAMS: [(&str, &str); 8] = [
-    ("track_free_head", "skb_free_head"),
-    ("track_free_head_2", "skb_free_head"),
-    ("track_stolen_napi", "napi_skb_free_stolen_head"),
-    ("track_stolen_partial", "kfree_skb_partial"),
-    ("track_stolen_partial_2", "kfree_skb_partial"),
-    ("track_expand_entry", "pskb_expand_head"),
-    ("track_expand_exit", "pskb_expand_head"),
-    // Only where the first one is missing.
-    ("track_release_data", "skb_release_data"),
-];
-
-/// The programs that keep the table of tracked packets true on this kernel.
-///
-/// # Errors
-/// When the kernel has no function at which the end of a packet can be seen.
-pub(crate) fn tracking_programs(kernel: &Kernel) -> Result<Vec<&'static str>, Error> {
-    if kernel.has_ftrace_off() {
-        return Err(preflight::ftrace_error("packets can't be tracked"));
-    }
-    let types = Types::new(kernel.vmlinux()?, None);
-    let known = types.functions(|name| TRACKING_PROGRAMS.iter().any(|(_, function)| *function == name));
-    let exists = |function: &str| known.iter().any(|(name, _)| *name == function);
-    let complete = exists("skb_free_head");
-    if !complete && !exists("skb_release_data") {
-        let missing = "packets can't be tracked: the kernel has neither `skb_free_head` nor `skb_release_data`";
-        return Err(Error::new(ErrorKind::KernelLacks, missing));
-    }
-    let needed = TRACKING_PROGRAMS
-        .iter()
-        .filter(|(program, function)| exists(function) && (*program != "track_release_data" || !complete));
-    Ok(needed.map(|(program, _)| *program).collect())
 }
 
 /// The name of the program for a raw tracepoint of which so many arguments are read.
@@ -240,6 +206,9 @@ fn attempt(plan: &Plan<'_>, collectors: &[usize], filters: &[Vec<u8>]) -> Result
     let hooks = collectors.iter().map(|&index| &plan.collectors[index]);
     let atomics = if plan.features.fetch_atomics { objects::ATOMIC_FETCH } else { objects::ATOMIC_PLAIN };
     let mut parts = vec![objects::ENGINE, objects::TRACKING, objects::SAMPLING, atomics, plan.dispatcher];
+    if !plan.tracking.is_empty() {
+        parts.extend([objects::BUFFERS, objects::LINKS]);
+    }
     if plan.has(ProbeType::Kprobe) {
         parts.push(objects::KPROBE);
     }
@@ -262,6 +231,7 @@ fn attempt(plan: &Plan<'_>, collectors: &[usize], filters: &[Vec<u8>]) -> Result
         ("tracking_enabled", vec![u8::from(!plan.tracking.is_empty())]),
         ("table_size", u64::from(plan.table_size).to_ne_bytes().to_vec()),
         ("event_size", event_size.to_ne_bytes().to_vec()),
+        ("first_link_place", first_link_place(plan).to_ne_bytes().to_vec()),
         ("event_interval", plan.event_interval.to_ne_bytes().to_vec()),
         ("wake_level", u64::from(plan.ring_size / 4).to_ne_bytes().to_vec()),
     ];
@@ -290,13 +260,18 @@ fn attempt(plan: &Plan<'_>, collectors: &[usize], filters: &[Vec<u8>]) -> Result
     Ok(loaded)
 }
 
+/// Behind the probes; where no events are made, where none can be.
+fn first_link_place(plan: &Plan<'_>) -> u32 {
+    if plan.link_events { plan.probes.len() as u32 } else { u32::MAX - wire::LINK_PLACES }
+}
+
 fn set_sizes(open: &mut OpenObject, plan: &Plan<'_>, event_size: u32) -> Result<(), Refusal> {
-    let probes = plan.probes.len() as u32;
+    let probes = plan.probes.len() as u32 + wire::LINK_PLACES;
     let cpus = libbpf_rs::num_possible_cpus()? as u32;
     for mut map in open.maps_mut() {
         match map.name().to_str() {
             Some("ring") => map.set_max_entries(plan.ring_size)?,
-            Some("probes" | "losses" | "probes_by_address") => map.set_max_entries(probes.max(1))?,
+            Some("probes" | "losses" | "probes_by_address") => map.set_max_entries(probes)?,
             Some("scratch_memory") => {
                 map.set_max_entries(cpus * wire::SCRATCH_SLOTS)?;
                 // `struct scratch` with a longer event.
@@ -378,11 +353,27 @@ fn configure_probes(object: &Object, plan: &Plan<'_>, collectors: u32) -> Result
             filter,
             ..Default::default()
         };
-        // SAFETY: the struct has explicit padding only, so all of its bytes are initialised.
-        let bytes = unsafe { std::slice::from_raw_parts((&raw const config).cast::<u8>(), size_of_val(&config)) };
-        map.update(&(index as u32).to_ne_bytes(), bytes, MapFlags::ANY)?;
+        set_config(&map, index, &config)?;
+    }
+    let none = wire::NO_ARGUMENT as u8;
+    let config = wire::probe_config {
+        collectors,
+        packet_argument: none,
+        device_argument: none,
+        namespace_argument: none,
+        socket_argument: none,
+        ..Default::default()
+    };
+    for place in 0..LINK_PLACES.len() {
+        set_config(&map, plan.probes.len() + place, &config)?;
     }
     Ok(())
+}
+
+fn set_config(map: &impl MapCore, index: usize, config: &wire::probe_config) -> Result<(), Refusal> {
+    // SAFETY: the struct has explicit padding only, so all of its bytes are initialised.
+    let bytes = unsafe { std::slice::from_raw_parts(std::ptr::from_ref(config).cast::<u8>(), size_of_val(config)) };
+    Ok(map.update(&(index as u32).to_ne_bytes(), bytes, MapFlags::ANY)?)
 }
 
 impl Loaded {

@@ -14,6 +14,7 @@ use crate::probe::Probe;
 use super::attach::Attachments;
 use super::load::Loaded;
 use super::privileges::drop_privileges;
+use super::tracking::LINK_PLACES;
 
 /// A cause of loss, and the probe (or group of probes) at which it was counted. Sorted by cause.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,7 +66,11 @@ impl LossCounters {
         let links = links.map(|(probe, fd)| (probe.to_owned(), fd)).collect();
         Ok(Self {
             losses: loaded.map("losses")?,
-            probes: probes.iter().map(Probe::to_string).collect(),
+            probes: probes
+                .iter()
+                .map(Probe::to_string)
+                .chain(LINK_PLACES.iter().map(|place| format!("kretprobe:{place}")))
+                .collect(),
             programs,
             links,
         })
@@ -133,6 +138,7 @@ impl LossCounters {
         let tracking = loaded.tracking_counters()?;
         add("tracking_evicted", None, tracking.evicted);
         add("tracking_failed", None, tracking.failed);
+        add("tracking_unlinked", None, tracking.unlinked);
         Ok(table)
     }
 }

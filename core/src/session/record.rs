@@ -14,16 +14,18 @@ use crate::kernel::Kernel;
 use crate::probe::{Probe, ProbeType};
 
 use super::Running;
+use super::tracking::LINK_PLACES;
 
 /// Turns records into event lines. Allocates for a stack that was not seen before, and for nothing else.
 pub(super) struct Recorder<'k> {
     kernel: &'k Kernel,
     /// By collector number.
     decoders: Vec<Option<&'k mut dyn Decode>>,
+    /// Those of the session, and the places where tracking makes events of its own.
     probes: Vec<(String, KernelProbeType)>,
     frames: HashMap<u64, Cow<'static, str>>,
     json: EventJson,
-    /// Events written, by probe.
+    /// Events written, by probe; the places come last.
     pub(super) stored: Vec<u64>,
     /// Records that could not be read, and what was wrong with the first.
     pub(super) unreadable: u64,
@@ -46,13 +48,16 @@ impl<'k> Recorder<'k> {
             ProbeType::Kretprobe => KernelProbeType::Kretprobe,
             ProbeType::RawTracepoint => KernelProbeType::RawTracepoint,
         };
+        let places = LINK_PLACES.iter().map(|place| ((*place).to_owned(), KernelProbeType::Kretprobe));
+        let probes: Vec<_> =
+            probes.iter().map(|probe| (probe.target.clone(), probe_type(probe))).chain(places).collect();
         Self {
             kernel,
             decoders: by_number,
-            probes: probes.iter().map(|probe| (probe.target.clone(), probe_type(probe))).collect(),
             frames: HashMap::new(),
             json: EventJson::new(),
             stored: vec![0; probes.len()],
+            probes,
             unreadable: 0,
             first_error: None,
         }
@@ -294,7 +299,7 @@ mod tests {
                     "\n"
                 ))
             );
-            assert_eq!(recorder.stored, [1]);
+            assert_eq!(recorder.stored, [1, 0, 0, 0]);
         });
     }
 
@@ -307,7 +312,7 @@ mod tests {
                 assert!(recorder.event(&whole[..length]).is_none(), "{length} bytes");
             }
             assert_eq!(recorder.unreadable, whole.len() as u64 - 1);
-            assert_eq!(recorder.stored, [0]);
+            assert_eq!(recorder.stored, [0, 0, 0, 0]);
         });
     }
 

@@ -200,6 +200,11 @@ struct skb_shared_info {
 	struct skb_frag frags[1];
 };
 
+/* Fragments that wait for the others of their datagram. */
+struct inet_frag_queue {
+	struct sk_buff *fragments_tail;
+};
+
 #pragma clang attribute pop
 
 #endif

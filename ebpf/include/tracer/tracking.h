@@ -11,6 +11,9 @@
 /* Packets are followed. */
 extern const volatile bool tracking_enabled;
 
+/* The number of the next packet; 0 stands for "no packet". While it is 1, nothing is tracked. */
+extern u64 next_number;
+
 /* The number of the packet in this buffer, 0 when it is not tracked. */
 INTERNAL u64 tracked_number(u64 head);
 
@@ -22,6 +25,37 @@ INTERNAL int has_passed(u64 number, u32 filter);
 
 /* Packet `number` has passed a filter. */
 INTERNAL int note_passed(u64 number, u32 filter);
+
+/*
+ * The packet in this buffer came out of packet `number`, in the way that `kind` (enum link_kind) says: it is one of its own, passes
+ * the filters that the other one has passed, and its first event tells the link. 0: it is not tracked, or was before.
+ * A global function: the verifier goes through it once, however many packets come out of one.
+ */
+u64 derive_packet(u64 head, u64 number, u32 kind);
+
+/* Packet `absorbed` was merged into packet `number`, whose next event tells it. False: it can't. */
+INTERNAL int absorb_packet(u64 number, u64 absorbed, u32 kind);
+
+/* The link that is to be told with an event of this packet, once. False: there is none. */
+INTERNAL int take_link(u64 number, struct packet_link *link);
+
+/* The kernel lets go of this buffer. */
+INTERNAL int forget_buffer(u64 head);
+
+/* Keeps the packet in this buffer while it gets another one, and returns its number; 0: not tracked. */
+INTERNAL u64 hold_packet(u64 head);
+
+/* The end of hold_packet(): the packet is in this buffer now; 0: in no other. */
+INTERNAL int release_packet(u64 number, u64 head);
+
+/* A link could not be followed. */
+INTERNAL int count_unlinked(void);
+
+/*
+ * Makes an event of a packet's own for a link that was just told to the table: at `place` (enum link_place), which counts as a
+ * probe. A global function for the same reason.
+ */
+int report_link(u64 packet, u64 number, u32 place);
 
 /* Fills in who packet `number` is and counts this hit. False: it was evicted. */
 INTERNAL int identify(struct hit *hit, u64 number);

@@ -189,6 +189,48 @@ struct loss_counters {
 	__u64 count[LOSS_CAUSES];
 };
 
+/* Who a packet is. */
+struct packet_id {
+	/* When it was first seen: CLOCK_MONOTONIC, ns. */
+	__u64 first_seen;
+	/* The address of its buffer then. */
+	__u64 first_head;
+};
+
+/* How a packet came out of another one, or took another one in. 0: not at all. */
+enum link_kind {
+	/* Its bytes were copied. */
+	LINK_COPY = 1,
+	/* It is a part of a packet that was too large for a device (GSO). */
+	LINK_SEGMENT,
+	/* It is a fragment of a datagram. */
+	LINK_FRAGMENT,
+	/* TCP sends it again. */
+	LINK_RETRANSMISSION,
+	/* Another one was appended to it (GRO). */
+	LINK_MERGE,
+	/* Another one is a fragment of the datagram that it has become. */
+	LINK_REASSEMBLY,
+};
+
+struct packet_link {
+	/* The packet that this one came out of, or that it took in. */
+	struct packet_id other;
+	/* The oldest ancestor of this packet. */
+	struct packet_id root;
+	/* enum link_kind */
+	__u32 kind;
+	__u32 padding;
+};
+
+/* Where tracking makes events of its own. They count as probes behind those of the session. */
+enum link_place {
+	PLACE_GRO,
+	PLACE_GRO_LIST,
+	PLACE_REASSEMBLY,
+	LINK_PLACES,
+};
+
 /* What happened to the table of tracked packets. */
 struct tracking_counters {
 	__u64 tracked;
@@ -196,6 +238,8 @@ struct tracking_counters {
 	__u64 evicted;
 	/* Packets that could not be entered. */
 	__u64 failed;
+	/* Packets whose origin could not be noted: there were too many at once. */
+	__u64 unlinked;
 };
 
 /* A share of the packets is given in parts of this. */
