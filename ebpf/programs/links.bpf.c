@@ -96,7 +96,7 @@ SEC("fentry/__tcp_retransmit_skb")
 int BPF_PROG(track_retransmit_entry, struct sock *sk, struct sk_buff *skb)
 {
 	struct skb_shared_info *shared = (void *)(skb->head + skb->end);
-	u64 number = number_of(skb), key = (u64)skb, head = (u64)skb->head;
+	u64 number = number_of(skb), key = (u64)skb, head = 0;
 
 	if (!number)
 		return 0;
@@ -105,6 +105,8 @@ int BPF_PROG(track_retransmit_entry, struct sock *sk, struct sk_buff *skb)
 		bpf_map_update_elem(&retransmissions, &key, &number, BPF_ANY);
 		return 0;
 	}
+	/* Read as a number: from 7 on the verifier knows what the member points to, and global functions take no pointers. */
+	bpf_core_read(&head, sizeof(head), &skb->head);
 	forget_buffer(head);
 	derive_packet(head, number, LINK_RETRANSMISSION);
 	return 0;
