@@ -58,18 +58,6 @@ static __always_inline int derive_list(struct sk_buff *parent, struct sk_buff *c
 	return 0;
 }
 
-SEC("fexit/skb_copy")
-int BPF_PROG(track_copy, struct sk_buff *skb, u32 gfp, struct sk_buff *copy)
-{
-	return derive(skb, copy, LINK_COPY);
-}
-
-SEC("fexit/skb_copy_expand")
-int BPF_PROG(track_copy_expand, struct sk_buff *skb, int headroom, int tailroom, u32 gfp, struct sk_buff *copy)
-{
-	return derive(skb, copy, LINK_COPY);
-}
-
 /* Packets that TCP is about to send again while their buffer is in use: it copies them. By the address of their sk_buff. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -78,8 +66,12 @@ struct {
 	__type(value, u64);
 } retransmissions SEC(".maps");
 
-SEC("fexit/__pskb_copy_fclone")
-int BPF_PROG(track_copy_head, struct sk_buff *skb, int headroom, u32 gfp, bool fclone, struct sk_buff *copy)
+/*
+ * All copies come by here when they have their buffer: of skb_copy() and its relatives, and those that are made because XDP wants memory
+ * of its own.
+ */
+SEC("fentry/skb_copy_header")
+int BPF_PROG(track_copy, struct sk_buff *copy, struct sk_buff *skb)
 {
 	u64 key = (u64)skb;
 
@@ -220,23 +212,26 @@ struct {
 /* A new list of fragments is too large for the stack. */
 static const struct fragments no_fragments;
 
-SEC("fentry/inet_frag_queue_insert")
-int BPF_PROG(track_fragment_entry, struct inet_frag_queue *queue)
+/* Whether a fragment is the only one in its queue. */
+static __always_inline bool is_first_fragment(struct inet_frag_queue *queue, struct sk_buff *skb)
 {
-	u64 key = (u64)queue;
+	struct rb_node *node = BPF_CORE_READ(queue, rb_fragments.rb_node);
 
-	/* Queues end without a word when fragments are missing: what is left of another one at the same place goes. */
-	if (next_number != 1 && !queue->fragments_tail)
-		bpf_map_delete_elem(&fragment_queues, &key);
-	return 0;
+	return (u64)node == (u64)skb + bpf_core_field_offset(skb->rbnode) && !BPF_CORE_READ(node, rb_left) &&
+	       !BPF_CORE_READ(node, rb_right) && queue->fragments_tail == skb;
 }
 
 SEC("fexit/inet_frag_queue_insert")
-int BPF_PROG(track_fragment_exit, struct inet_frag_queue *queue, struct sk_buff *skb, int offset, int end, int error)
+int BPF_PROG(track_fragment_queued, struct inet_frag_queue *queue, struct sk_buff *skb, int offset, int end, int error)
 {
 	u64 key = (u64)queue, number = error ? 0 : number_of(skb), at;
 	struct fragments *fragments;
 
+	if (next_number == 1)
+		return 0;
+	/* Queues end without a word when fragments are missing: what is left of another one at the same place goes. */
+	if (!error && is_first_fragment(queue, skb))
+		bpf_map_delete_elem(&fragment_queues, &key);
 	if (!number)
 		return 0;
 	fragments = bpf_map_lookup_elem(&fragment_queues, &key);

@@ -137,8 +137,18 @@ struct sock {
 	__u16 sk_protocol;
 };
 
+struct rb_node {
+	struct rb_node *rb_right;
+	struct rb_node *rb_left;
+};
+
+struct rb_root {
+	struct rb_node *rb_node;
+};
+
 struct sk_buff {
 	struct sk_buff *next;
+	struct rb_node rbnode;
 	struct net_device *dev;
 	struct sock *sk;
 	unsigned int len;
@@ -202,6 +212,7 @@ struct skb_shared_info {
 
 /* Fragments that wait for the others of their datagram. */
 struct inet_frag_queue {
+	struct rb_root rb_fragments;
 	struct sk_buff *fragments_tail;
 };
 
