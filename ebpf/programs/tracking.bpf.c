@@ -55,6 +55,15 @@ struct {
 	__type(value, u64);
 } buffers SEC(".maps");
 
+/*
+ * Sized by the loader: several for each packet. A count is never too low: it is raised before a buffer is entered, and lowered when it has
+ * been taken out. It stays too high for a buffer that `buffers` pushes out to make room, which costs look-ups and nothing else; and it
+ * does not come to that: the buffer of a packet that is evicted is taken out, too.
+ */
+struct count_map buffer_counts SEC(".maps");
+
+const volatile u64 count_shift = 63;
+
 /* Packets whose buffer is being replaced right now, by the address of their sk_buff. */
 struct replacement {
 	u64 number;
@@ -83,14 +92,46 @@ static __always_inline struct packet *packet_numbered(u64 number)
 	return packet && packet->number == number ? packet : NULL;
 }
 
+/* Enters a buffer. False: the table did not take it. */
+static __always_inline bool enter_buffer(u64 head, u64 number)
+{
+	u32 *count = buffer_count(head);
+
+	if (!count)
+		return false;
+	__sync_fetch_and_add(count, 1);
+	if (!bpf_map_update_elem(&buffers, &head, &number, BPF_NOEXIST))
+		return true;
+	/* When it is there already it has been counted. */
+	__sync_fetch_and_add(count, -1);
+	return !bpf_map_update_elem(&buffers, &head, &number, BPF_EXIST);
+}
+
+/* `count` is that of the buffer. */
+static __always_inline void remove_buffer(u64 head, u32 *count)
+{
+	if (!bpf_map_delete_elem(&buffers, &head) && count)
+		__sync_fetch_and_add(count, -1);
+}
+
 INTERNAL u64 tracked_number(u64 head)
 {
 	u64 *number;
 
-	if (next_number == 1)
+	if (next_number == 1 || !may_be_tracked(head))
 		return 0;
 	number = bpf_map_lookup_elem(&buffers, &head);
 	return number && packet_numbered(*number) ? *number : 0;
+}
+
+/* Makes room in a slot whose packet has buffers still: that one is forgotten. */
+static __always_inline void evict(struct packet *packet)
+{
+	u64 head = packet->first_head, *number = bpf_map_lookup_elem(&buffers, &head);
+
+	if (number && *number == packet->number)
+		remove_buffer(head, buffer_count(head));
+	__sync_fetch_and_add(&tracking_counters.evicted, 1);
 }
 
 INTERNAL u64 begin_tracking(u64 head, u64 timestamp)
@@ -107,7 +148,7 @@ INTERNAL u64 begin_tracking(u64 head, u64 timestamp)
 	if (!packet)
 		return 0;
 	if (packet->buffers)
-		__sync_fetch_and_add(&tracking_counters.evicted, 1);
+		evict(packet);
 	packet->number = 0;
 	if (event_interval) {
 		packet->expected = admit_packet(number, timestamp);
@@ -120,7 +161,7 @@ INTERNAL u64 begin_tracking(u64 head, u64 timestamp)
 	packet->passed = 0;
 	packet->buffers = 1;
 	packet->number = number;
-	if (bpf_map_update_elem(&buffers, &head, &number, BPF_ANY)) {
+	if (!enter_buffer(head, number)) {
 		packet->buffers = 0;
 		__sync_fetch_and_add(&tracking_counters.failed, 1);
 		return 0;
@@ -176,8 +217,12 @@ static __always_inline void forget_buffer(u64 head)
 {
 	struct packet *packet;
 	u64 *number;
+	u32 *count;
 
 	if (next_number == 1)
+		return;
+	count = buffer_count(head);
+	if (!count || !*count)
 		return;
 	number = bpf_map_lookup_elem(&buffers, &head);
 	if (!number)
@@ -185,7 +230,7 @@ static __always_inline void forget_buffer(u64 head)
 	packet = packet_numbered(*number);
 	if (packet && packet->buffers)
 		drop_buffer(packet);
-	bpf_map_delete_elem(&buffers, &head);
+	remove_buffer(head, count);
 }
 
 /*
@@ -286,7 +331,7 @@ int BPF_PROG(track_expand_exit, struct sk_buff *skb)
 		/* Same head: it failed, and the hold is given back. */
 		if (head == replacement->head) {
 			__sync_fetch_and_add(&packet->buffers, -1);
-		} else if (bpf_map_update_elem(&buffers, &head, &number, BPF_ANY)) {
+		} else if (!enter_buffer(head, number)) {
 			__sync_fetch_and_add(&packet->buffers, -1);
 			__sync_fetch_and_add(&tracking_counters.failed, 1);
 		}
