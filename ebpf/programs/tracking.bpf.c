@@ -57,6 +57,15 @@ struct {
 	__type(value, u64);
 } buffers SEC(".maps");
 
+/*
+ * Sized by the loader: several for each packet. A count is never too low: it is raised before a buffer is entered, and lowered when it has
+ * been taken out. It stays too high for a buffer that `buffers` pushes out to make room, which costs look-ups and nothing else; and it
+ * does not come to that: the buffer of a packet that is evicted is taken out, too.
+ */
+struct count_map buffer_counts SEC(".maps");
+
+const volatile u64 count_shift = 63;
+
 static __always_inline struct packet *packet_at(u64 number)
 {
 	u32 slot = number & (table_size - 1);
@@ -72,14 +81,46 @@ static __always_inline struct packet *packet_numbered(u64 number)
 	return packet && packet->number == number ? packet : NULL;
 }
 
+/* Enters a buffer. False: the table did not take it. */
+static __always_inline bool enter_buffer(u64 head, u64 number)
+{
+	u32 *count = buffer_count(head);
+
+	if (!count)
+		return false;
+	__sync_fetch_and_add(count, 1);
+	if (!bpf_map_update_elem(&buffers, &head, &number, BPF_NOEXIST))
+		return true;
+	/* When it is there already it has been counted. */
+	__sync_fetch_and_add(count, -1);
+	return !bpf_map_update_elem(&buffers, &head, &number, BPF_EXIST);
+}
+
+/* `count` is that of the buffer. */
+static __always_inline void remove_buffer(u64 head, u32 *count)
+{
+	if (!bpf_map_delete_elem(&buffers, &head) && count)
+		__sync_fetch_and_add(count, -1);
+}
+
 INTERNAL u64 tracked_number(u64 head)
 {
 	u64 *number;
 
-	if (next_number == 1)
+	if (next_number == 1 || !may_be_tracked(head))
 		return 0;
 	number = bpf_map_lookup_elem(&buffers, &head);
 	return number && packet_numbered(*number) ? *number : 0;
+}
+
+/* Makes room in a slot whose packet has buffers still: that one is forgotten. */
+static __always_inline void evict(struct packet *packet)
+{
+	u64 head = packet->first_head, *number = bpf_map_lookup_elem(&buffers, &head);
+
+	if (number && *number == packet->number)
+		remove_buffer(head, buffer_count(head));
+	__sync_fetch_and_add(&tracking_counters.evicted, 1);
 }
 
 /* Enters the packet in this buffer: one of its own, or one that came out of `parent`. */
@@ -98,7 +139,7 @@ static __always_inline u64 enter(u64 head, u64 timestamp, struct packet *parent,
 	if (!packet || packet == parent)
 		return 0;
 	if (packet->buffers)
-		__sync_fetch_and_add(&tracking_counters.evicted, 1);
+		evict(packet);
 	packet->number = 0;
 	packet->first_seen = timestamp;
 	packet->first_head = head;
@@ -125,7 +166,7 @@ static __always_inline u64 enter(u64 head, u64 timestamp, struct packet *parent,
 	}
 	packet->buffers = 1;
 	packet->number = number;
-	if (bpf_map_update_elem(&buffers, &head, &number, BPF_ANY)) {
+	if (!enter_buffer(head, number)) {
 		packet->buffers = 0;
 		__sync_fetch_and_add(&tracking_counters.failed, 1);
 		return 0;
@@ -224,8 +265,12 @@ INTERNAL int forget_buffer(u64 head)
 {
 	struct packet *packet;
 	u64 *number;
+	u32 *count;
 
 	if (next_number == 1)
+		return 0;
+	count = buffer_count(head);
+	if (!count || !*count)
 		return 0;
 	number = bpf_map_lookup_elem(&buffers, &head);
 	if (!number)
@@ -233,7 +278,7 @@ INTERNAL int forget_buffer(u64 head)
 	packet = packet_numbered(*number);
 	if (packet && packet->buffers)
 		drop_buffer(packet);
-	bpf_map_delete_elem(&buffers, &head);
+	remove_buffer(head, count);
 	return 0;
 }
 
@@ -256,7 +301,7 @@ INTERNAL int release_packet(u64 number, u64 head)
 		return 0;
 	if (!head || tracked_number(head) == number) {
 		drop_buffer(packet);
-	} else if (bpf_map_update_elem(&buffers, &head, &number, BPF_ANY)) {
+	} else if (!enter_buffer(head, number)) {
 		drop_buffer(packet);
 		__sync_fetch_and_add(&tracking_counters.failed, 1);
 	}

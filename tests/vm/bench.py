@@ -117,10 +117,11 @@ def violations(scenario: dict, rows: list[dict]) -> list[str]:
 
 
 def main() -> None:
+    names = sys.argv[1:]
     tracer = os.environ["TRACER_BIN"]
     topology()
     result = {"rows": [], "violations": []}
-    for scenario in SCENARIOS:
+    for scenario in (scenario for scenario in SCENARIOS if not names or scenario["name"] in names):
         print(f"bench: {scenario['name']}", file=sys.stderr, flush=True)
         rows = measure(tracer, scenario)
         result["rows"] += rows

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import kernels
 import suite
+from bench import SCENARIOS
 from cache import HERE, Failure, say, tools
 from machine import Machine
 
@@ -61,7 +62,7 @@ def bench(arguments: argparse.Namespace) -> int:
             if arguments.json:
                 shutil.copy(shared / "bench.json", arguments.json)
 
-    if machine.run(kernels.get(arguments.kernel), [str(HERE / "bench.py")], collect=collect):
+    if machine.run(kernels.get(arguments.kernel), [str(HERE / "bench.py"), *arguments.scenarios], collect=collect):
         raise Failure("the benchmark did not run to its end")
     print(f"{'scenario':26}{'program':18}{'runs':>8}{'instructions a run':>20}")
     for row in result["rows"]:
@@ -111,6 +112,8 @@ def parser() -> argparse.ArgumentParser:
     sub = command("bench", bench, "count the instructions of a hit and compare them with the budgets")
     sub.add_argument("--kernel", default="6.12")
     sub.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE, too")
+    sub.add_argument("--scenario", action="append", default=[], dest="scenarios", metavar="NAME",
+                     choices=[scenario["name"] for scenario in SCENARIOS], help="only this one, and others so named")
     sub.add_argument("--tracer", type=Path, metavar="FILE", help="measure this program instead of the one built here")
     return top
 

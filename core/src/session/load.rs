@@ -230,6 +230,7 @@ fn attempt(plan: &Plan<'_>, collectors: &[usize], filters: &[Vec<u8>]) -> Result
         ("has_cookies", vec![u8::from(plan.features.cookies)]),
         ("tracking_enabled", vec![u8::from(!plan.tracking.is_empty())]),
         ("table_size", u64::from(plan.table_size).to_ne_bytes().to_vec()),
+        ("count_shift", count_shift(plan).to_ne_bytes().to_vec()),
         ("event_size", event_size.to_ne_bytes().to_vec()),
         ("first_link_place", first_link_place(plan).to_ne_bytes().to_vec()),
         ("event_interval", plan.event_interval.to_ne_bytes().to_vec()),
@@ -265,6 +266,16 @@ fn first_link_place(plan: &Plan<'_>) -> u32 {
     if plan.link_events { plan.probes.len() as u32 } else { u32::MAX - wire::LINK_PLACES }
 }
 
+/// How many counts say whether a buffer is tracked: so many that most are 0 even when the table of packets is full.
+fn buffer_counts(plan: &Plan<'_>) -> u32 {
+    if plan.tracking.is_empty() { 2 } else { plan.table_size * 4 }
+}
+
+/// The upper bits of a multiplied address choose the count.
+fn count_shift(plan: &Plan<'_>) -> u64 {
+    u64::from(u64::BITS - buffer_counts(plan).ilog2())
+}
+
 fn set_sizes(open: &mut OpenObject, plan: &Plan<'_>, event_size: u32) -> Result<(), Refusal> {
     let probes = plan.probes.len() as u32 + wire::LINK_PLACES;
     let cpus = libbpf_rs::num_possible_cpus()? as u32;
@@ -283,6 +294,7 @@ fn set_sizes(open: &mut OpenObject, plan: &Plan<'_>, event_size: u32) -> Result<
             Some("buffers") => {
                 map.set_max_entries(if plan.tracking.is_empty() { 1 } else { plan.table_size * 2 + 1024 })?;
             }
+            Some("buffer_counts") => map.set_max_entries(buffer_counts(plan))?,
             Some("tunnel_ports") => {
                 map.set_max_entries(plan.tunnel_ports.map_or(1, |ports| ports.iter().len() as u32))?;
             }

@@ -14,6 +14,34 @@ extern const volatile bool tracking_enabled;
 /* The number of the next packet; 0 stands for "no packet". While it is 1, nothing is tracked. */
 extern u64 next_number;
 
+/* From the address of a buffer, multiplied, to its count: so many bits are shifted out. Set by the loader with the map's size. */
+extern const volatile u64 count_shift;
+
+struct count_map {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u32);
+};
+
+/* How many of the tracked buffers have an address that leads here. */
+extern struct count_map buffer_counts SEC(".maps");
+
+static __always_inline u32 *buffer_count(u64 head)
+{
+	u32 place = head * 0x9e3779b97f4a7c15 >> count_shift;
+
+	return bpf_map_lookup_elem(&buffer_counts, &place);
+}
+
+/* False: this buffer is surely not tracked, which takes a fraction of a look-up. Where a filter decides that holds for most. */
+static __always_inline bool may_be_tracked(u64 head)
+{
+	u32 *count = buffer_count(head);
+
+	return count && *count;
+}
+
 /* The number of the packet in this buffer, 0 when it is not tracked. */
 INTERNAL u64 tracked_number(u64 head);
 

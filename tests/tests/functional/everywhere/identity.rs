@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::UdpSocket;
 use std::os::fd::{FromRawFd as _, OwnedFd};
 
-use anyhow::{Result, ensure};
-use tracer_tests::{Event, Events, HitCounter, Namespace, Topology, Tracer};
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use tracer_tests::{Event, Events, HitCounter, Namespace, Topology, Tracer, run, until};
 
 /// A packet socket on a namespace's veth that nobody reads: it holds a clone of every packet.
 fn tap(namespace: &Namespace) -> Result<OwnedFd> {
@@ -114,6 +115,19 @@ fn a_buffer_that_is_used_again_is_another_packet() -> Result<()> {
     Ok(())
 }
 
+/// The elements of a map of the session's.
+fn elements(map: &str) -> Result<Vec<Value>> {
+    let dump = run("bpftool", ["-j", "map", "dump", "name", map])?;
+    let dump: Value = serde_json::from_str(&dump).with_context(|| format!("bpftool says `{dump}`"))?;
+    Ok(dump.as_array().cloned().unwrap_or_default())
+}
+
+/// Buffers are looked up only where the counts say that there may be one. Those of packets that lost their place count, too.
+fn counts_are_those_of_the_buffers() -> Result<bool> {
+    let counted: u64 = elements("buffer_counts")?.iter().filter_map(|one| one["formatted"]["value"].as_u64()).sum();
+    Ok(counted == elements("buffers")?.len() as u64)
+}
+
 #[test]
 fn a_table_that_is_too_small_mixes_nothing_up_and_says_so() -> Result<()> {
     const DATAGRAMS: u64 = 200;
@@ -127,10 +141,14 @@ fn a_table_that_is_too_small_mixes_nothing_up_and_says_so() -> Result<()> {
             for number in 0..DATAGRAMS {
                 red.send(&(round * DATAGRAMS + number).to_be_bytes())?;
             }
+            let kept = elements("buffers")?.len();
+            ensure!(kept <= 16, "{kept} buffers are kept of 16 packets");
             for number in 0..DATAGRAMS {
                 blue.recv(&mut buffer)?;
                 ensure!(u64::from_be_bytes(buffer) == round * DATAGRAMS + number, "UDP did not deliver");
             }
+            ensure!(!elements("buffer_counts")?.is_empty(), "nothing is counted");
+            until("each buffer is counted once", counts_are_those_of_the_buffers)?;
         }
         Ok(())
     })?;
