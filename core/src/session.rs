@@ -236,7 +236,8 @@ impl<'k> Session<'k> {
             loaded.set_u64(variable, address.unwrap_or(0))?;
         }
         loaded.set_u64("average_events", (probes.len() as u64) * u64::from(wire::AVERAGE_ONE))?;
-        let (attachments, table) = attach::attach(kernel, &loaded, features, &tracking, &probes)?;
+        let (attachments, table, unlinked) = attach::attach(kernel, &loaded, features, &tracking, &probes)?;
+        warnings.extend(unlinked);
         if table.outcomes.iter().all(Result::is_err) {
             let reason = table.outcomes.iter().find_map(|outcome| outcome.as_ref().err());
             let what = "none of the probes could be attached";

@@ -71,7 +71,7 @@ struct {
  * of its own.
  */
 SEC("fentry/skb_copy_header")
-int BPF_PROG(track_copy, struct sk_buff *copy, struct sk_buff *skb)
+int BPF_PROG(link_copy, struct sk_buff *copy, struct sk_buff *skb)
 {
 	u64 key = (u64)skb;
 
@@ -115,19 +115,19 @@ int BPF_PROG(track_retransmit_exit, struct sock *sk, struct sk_buff *skb)
 }
 
 SEC("fexit/__skb_gso_segment")
-int BPF_PROG(track_segments, struct sk_buff *skb, u64 features, bool tx_path, struct sk_buff *segments)
+int BPF_PROG(link_segments, struct sk_buff *skb, u64 features, bool tx_path, struct sk_buff *segments)
 {
 	return derive_list(skb, segments, LINK_SEGMENT);
 }
 
 SEC("fexit/ip_frag_next")
-int BPF_PROG(track_fragment, struct sk_buff *skb, void *state, struct sk_buff *fragment)
+int BPF_PROG(link_fragment, struct sk_buff *skb, void *state, struct sk_buff *fragment)
 {
 	return derive(skb, fragment, LINK_FRAGMENT);
 }
 
 SEC("fexit/ip6_frag_next")
-int BPF_PROG(track_fragment6, struct sk_buff *skb, void *state, struct sk_buff *fragment)
+int BPF_PROG(link_fragment6, struct sk_buff *skb, void *state, struct sk_buff *fragment)
 {
 	return derive(skb, fragment, LINK_FRAGMENT);
 }
@@ -143,13 +143,13 @@ static __always_inline int derive_listed(struct sk_buff *skb)
 }
 
 SEC("fentry/ip_fraglist_init")
-int BPF_PROG(track_fragments, struct sk_buff *skb)
+int BPF_PROG(link_fragments, struct sk_buff *skb)
 {
 	return derive_listed(skb);
 }
 
 SEC("fentry/ip6_fraglist_init")
-int BPF_PROG(track_fragments6, struct sk_buff *skb)
+int BPF_PROG(link_fragments6, struct sk_buff *skb)
 {
 	return derive_listed(skb);
 }
@@ -185,13 +185,13 @@ static __always_inline int merge(const unsigned long long *ctx, struct sk_buff *
 }
 
 SEC("fexit/skb_gro_receive")
-int BPF_PROG(track_merge, struct sk_buff *packet, struct sk_buff *appended, int error)
+int BPF_PROG(link_merge, struct sk_buff *packet, struct sk_buff *appended, int error)
 {
 	return merge(ctx, packet, appended, error, PLACE_GRO);
 }
 
 SEC("fexit/skb_gro_receive_list")
-int BPF_PROG(track_merge_list, struct sk_buff *packet, struct sk_buff *appended, int error)
+int BPF_PROG(link_merge_list, struct sk_buff *packet, struct sk_buff *appended, int error)
 {
 	return merge(ctx, packet, appended, error, PLACE_GRO_LIST);
 }
@@ -222,7 +222,7 @@ static __always_inline bool is_first_fragment(struct inet_frag_queue *queue, str
 }
 
 SEC("fexit/inet_frag_queue_insert")
-int BPF_PROG(track_fragment_queued, struct inet_frag_queue *queue, struct sk_buff *skb, int offset, int end, int error)
+int BPF_PROG(link_fragment_queued, struct inet_frag_queue *queue, struct sk_buff *skb, int offset, int end, int error)
 {
 	u64 key = (u64)queue, number = error ? 0 : number_of(skb), at;
 	struct fragments *fragments;
@@ -270,7 +270,7 @@ __noinline int reassemble(u64 packet, u64 fragment)
 }
 
 SEC("fexit/inet_frag_reasm_finish")
-int BPF_PROG(track_reassembly, struct inet_frag_queue *queue, struct sk_buff *packet)
+int BPF_PROG(link_reassembly, struct inet_frag_queue *queue, struct sk_buff *packet)
 {
 	u64 key = (u64)queue, whole = argument(ctx, 1);
 	struct fragments *fragments;

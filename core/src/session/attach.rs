@@ -77,7 +77,7 @@ impl Drop for Attachments {
     }
 }
 
-/// Attaches the programs of tracking, then all probes. Collection is still off.
+/// Attaches the programs of tracking, then all probes. Collection is still off. What is missing without being an error is told in words.
 ///
 /// # Errors
 /// When tracking can't be attached, or when a probe that the user named can't.
@@ -87,7 +87,7 @@ pub(super) fn attach(
     features: Features,
     tracking: &[&str],
     probes: &[Probe],
-) -> Result<(Attachments, AttachTable), Error> {
+) -> Result<(Attachments, AttachTable, Vec<String>), Error> {
     let mut attacher = Attacher {
         kernel,
         loaded,
@@ -95,6 +95,7 @@ pub(super) fn attach(
         probes,
         attachments: Attachments::default(),
         outcomes: vec![None; probes.len()],
+        warnings: Vec::new(),
     };
     attacher.tracking(tracking)?;
     attacher.functions(ProbeType::Kprobe)?;
@@ -107,7 +108,7 @@ pub(super) fn attach(
             return Err(error.about_probe(probe));
         }
     }
-    Ok((attacher.attachments, AttachTable { outcomes }))
+    Ok((attacher.attachments, AttachTable { outcomes }, attacher.warnings))
 }
 
 struct Attacher<'a> {
@@ -117,6 +118,7 @@ struct Attacher<'a> {
     probes: &'a [Probe],
     attachments: Attachments,
     outcomes: Vec<Option<Result<Means, AttachError>>>,
+    warnings: Vec<String>,
 }
 
 impl<'a> Attacher<'a> {
@@ -128,20 +130,29 @@ impl<'a> Attacher<'a> {
             .ok_or_else(|| Error::new(ErrorKind::Failure, format!("there is no eBPF program `{name}`")))
     }
 
+    /// Without the programs that find links, packets are what they are; without one of the others they are not.
     fn tracking(&mut self, tracking: &[&str]) -> Result<(), Error> {
         for name in tracking {
-            let failed = |error: &dyn std::fmt::Display| {
-                Error::new(
-                    ErrorKind::KernelLacks,
-                    format!("packets can't be tracked: `{name}` can't be attached: {error}"),
-                )
-            };
-            let link = self.program(name)?.attach_trace().map_err(|error| failed(&format_args!("{error:#}")))?;
-            // A descriptor of our own: libbpf's link can't be given to a thread.
-            let fd = link.as_fd().try_clone_to_owned().map_err(|error| failed(&error))?;
-            self.attachments.fds.push(((*name).to_owned(), fd));
+            match self.trace(name) {
+                Ok(fd) => self.attachments.fds.push(((*name).to_owned(), fd)),
+                Err(error) if name.starts_with("link_") => {
+                    self.warnings.push(format!("some packets that come out of others are not linked to them: {error}"));
+                }
+                Err(error) => {
+                    return Err(Error::new(ErrorKind::KernelLacks, format!("packets can't be tracked: {error}")));
+                }
+            }
         }
         Ok(())
+    }
+
+    fn trace(&self, name: &str) -> Result<OwnedFd, Error> {
+        let failed = |error: &dyn std::fmt::Display| {
+            Error::new(ErrorKind::KernelLacks, format!("`{name}` can't be attached: {error}"))
+        };
+        let link = self.program(name)?.attach_trace().map_err(|error| failed(&format_args!("{error:#}")))?;
+        // A descriptor of our own: libbpf's link can't be given to a thread.
+        link.as_fd().try_clone_to_owned().map_err(|error| failed(&error))
     }
 
     fn functions(&mut self, probe_type: ProbeType) -> Result<(), Error> {

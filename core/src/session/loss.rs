@@ -125,6 +125,8 @@ impl LossCounters {
             if name.starts_with("track_") {
                 let both = tracking.entry(name.trim_end_matches("_2")).or_insert(u64::MAX);
                 *both = misses.min(*both);
+            } else if name.starts_with("link_") {
+                add("tracking_unlinked", Some(name), misses);
             } else {
                 add("missed", Some(name), misses);
             }
