@@ -270,6 +270,7 @@ mod tests {
             device_argument: None,
             namespace_argument: None,
             socket_argument: None,
+            arguments: Vec::new(),
             packet_may_be_gone: false,
         };
         let mut running = [Running {
