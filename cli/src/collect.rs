@@ -20,7 +20,7 @@ use tracer_core::collector;
 use tracer_core::error::{Error, ErrorKind};
 use tracer_core::event::core_sections::{ClockOffset, Machine, StartupSection};
 use tracer_core::kernel::Kernel;
-use tracer_core::session::{Options, Session, Summary, is_lost_event};
+use tracer_core::session::{Chosen, Options, Session, Summary, is_lost_event};
 
 use crate::report;
 
@@ -55,6 +55,7 @@ pub(crate) fn run(args: &CollectArgs, matches: &ArgMatches) -> anyhow::Result<Ex
         collectors,
         arguments: matches,
         probes,
+        stack: args.stack,
         ring_size: args.ring_size,
         table_size: args.table_size,
         filter,
@@ -106,25 +107,29 @@ fn finish(
     Ok(())
 }
 
-/// The collectors that the user, the profiles or the default name, each with whether its failure is an error.
-fn selected(args: &CollectArgs) -> anyhow::Result<Vec<(&'static collector::Collector, bool)>> {
+/// The collectors that the user, the profiles or the default name. Whoever says where to look, and not what to record, does not
+/// want to look elsewhere, too: then collectors bring no probes.
+fn selected(args: &CollectArgs) -> anyhow::Result<Vec<Chosen>> {
     let all = collector::all()?;
     let find = |name: &str| collector::find(&all, name);
-    let mut selected: Vec<(&'static collector::Collector, bool)> = Vec::new();
+    let mut selected: Vec<Chosen> = Vec::new();
     for choice in args.collectors() {
-        let (chosen, named) = match choice {
-            Choice::Auto => (all.clone(), false),
-            Choice::Named(name) => (vec![find(name)?], true),
-            Choice::Suggested(name) => (vec![find(name)?], false),
+        let (chosen, named, with_probes) = match choice {
+            Choice::Auto => (all.clone(), false, !args.says_where()),
+            Choice::Named(name) => (vec![find(name)?], true, true),
+            Choice::Suggested(name) => (vec![find(name)?], false, true),
         };
         for collector in chosen {
-            match selected.iter_mut().find(|(known, _)| known.name == collector.name) {
-                Some((_, known_named)) => *known_named |= named,
-                None => selected.push((collector, named)),
+            match selected.iter_mut().find(|known| known.collector.name == collector.name) {
+                Some(known) => {
+                    known.named |= named;
+                    known.with_probes |= with_probes;
+                }
+                None => selected.push(Chosen { collector, named, with_probes }),
             }
         }
     }
-    selected.sort_by_key(|(collector, _)| collector.name);
+    selected.sort_by_key(|chosen| chosen.collector.name);
     Ok(selected)
 }
 

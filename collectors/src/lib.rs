@@ -20,6 +20,7 @@ macro_rules! wire {
 mod dev;
 mod ns;
 mod skb;
+mod skb_drop;
 mod skb_tracking;
 
 /// The hooks that the build script compiled, and the dispatcher that calls them.

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::json::EventJson;
 use crate::event::section::SectionDescriptor;
 use crate::kernel::Kernel;
-use crate::probe::{PacketPlace, Probe, ProbeSpec};
+use crate::probe::{PacketPlace, Probe, ProbeSpec, WantedArgument};
 use crate::session::tracking_programs;
 use crate::similar::{did_you_mean, similar};
 
@@ -51,6 +51,8 @@ pub enum Subject {
     Device,
     /// A network namespace, the packet's or an argument.
     Namespace,
+    /// An argument.
+    Argument(&'static WantedArgument),
 }
 
 impl Collector {
@@ -62,19 +64,21 @@ impl Collector {
             Subject::Device => has_packet || probe.device_argument.is_some(),
             // A device is in a namespace.
             Subject::Namespace => has_packet || probe.device_argument.is_some() || probe.namespace_argument.is_some(),
+            Subject::Argument(wanted) => has_packet && wanted.of(probe).is_some(),
         })
     }
 
-    /// Starts it as without options, and forgets it again.
+    /// Starts it as without options, and forgets it again. Returns what it can't do on this kernel, as [`Needs::limit`] has it.
     ///
     /// # Errors
     /// Why it can't run on this kernel.
-    pub fn can_run(&self, kernel: &Kernel) -> Result<(), Error> {
+    pub fn can_run(&self, kernel: &Kernel) -> Result<Vec<&'static str>, Error> {
         let command = Command::new(self.name).no_binary_name(true).args((self.arguments)());
         let arguments = command
             .try_get_matches_from([""; 0])
             .map_err(|error| Error::new(ErrorKind::Failure, format!("its options have no defaults: {error}")))?;
-        (self.start)(kernel, &arguments, &mut Needs::default()).map(drop)
+        let mut needs = Needs::default();
+        (self.start)(kernel, &arguments, &mut needs).map(|_| needs.limits)
     }
 }
 
@@ -96,6 +100,10 @@ pub struct Needs {
     /// The programs that tracking takes, when it is asked for.
     pub(crate) tracking: Option<Vec<&'static str>>,
     pub(crate) probes: Vec<ProbeSpec>,
+    /// Each with the variable of the hook that says where it is.
+    pub(crate) arguments: Vec<(&'static WantedArgument, &'static str)>,
+    pub(crate) symbols: bool,
+    pub(crate) limits: Vec<&'static str>,
 }
 
 impl Needs {
@@ -121,6 +129,23 @@ impl Needs {
     pub fn tracking(&mut self, kernel: &Kernel) -> Result<(), Error> {
         self.tracking = Some(tracking_programs(kernel)?);
         Ok(())
+    }
+
+    /// Asks for an argument. The hook reads it with `read_argument(hit, variable, ...)`, where `variable` is a
+    /// `const volatile u32` of its own, which the session sets.
+    pub fn argument(&mut self, argument: &'static WantedArgument, variable: &'static str) {
+        self.arguments.push((argument, variable));
+    }
+
+    /// Its decoder names addresses. The kernel tells them only to the privileged, so its symbols are read before privileges are
+    /// given up.
+    pub fn symbols(&mut self) {
+        self.symbols = true;
+    }
+
+    /// Says what it can't do on this kernel, in words that go on after "this kernel".
+    pub fn limit(&mut self, limit: &'static str) {
+        self.limits.push(limit);
     }
 
     /// Brings a probe of its own.

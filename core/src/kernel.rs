@@ -6,6 +6,7 @@ pub mod features;
 pub(crate) mod limits;
 pub mod privileges;
 pub mod settings;
+pub mod symbol_source;
 pub mod symbols;
 pub mod tracefs;
 pub mod tunnels;
@@ -13,12 +14,12 @@ pub mod tunnels;
 use std::collections::HashSet;
 use std::ffi::CStr;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use crate::error::{Error, ErrorKind};
 use btf::{Btf, Types};
+use symbol_source::SymbolSource;
 use symbols::Symbols;
 use tracefs::Tracefs;
 
@@ -29,7 +30,7 @@ pub struct Kernel {
     root: PathBuf,
     vmlinux: OnceLock<Btf>,
     modules: OnceLock<Vec<(String, Btf)>>,
-    symbols: OnceLock<Symbols>,
+    symbols: SymbolSource,
     tracefs: OnceLock<Option<Tracefs>>,
     blacklist: OnceLock<Option<HashSet<String>>>,
 }
@@ -48,13 +49,14 @@ pub struct Release {
 impl Kernel {
     /// The kernel whose `/proc`, `/sys` and `/run` are below `root`.
     pub fn new(root: impl Into<PathBuf>) -> Self {
+        let root: PathBuf = root.into();
         Self {
-            root: root.into(),
             vmlinux: OnceLock::new(),
             modules: OnceLock::new(),
-            symbols: OnceLock::new(),
+            symbols: SymbolSource::new(&root),
             tracefs: OnceLock::new(),
             blacklist: OnceLock::new(),
+            root,
         }
     }
 
@@ -139,25 +141,12 @@ impl Kernel {
     /// # Errors
     /// When `/proc/kallsyms` can't be read or is empty.
     pub fn symbols(&self) -> Result<&Symbols, Error> {
-        if let Some(symbols) = self.symbols.get() {
-            return Ok(symbols);
-        }
-        let path = self.path("proc/kallsyms");
-        let text = fs::read_to_string(&path).map_err(|error| {
-            let kind = if error.kind() == io::ErrorKind::PermissionDenied {
-                ErrorKind::NotPermitted
-            } else {
-                ErrorKind::KernelLacks
-            };
-            Error::new(kind, format!("the kernel's symbols at `{}`: {error}", path.display()))
-        })?;
-        let symbols = Symbols::parse(&text);
-        if symbols.is_empty() {
-            let missing = format!("the kernel's symbols at `{}`: there are none", path.display());
-            return Err(Error::new(ErrorKind::KernelLacks, missing)
-                .with_hint("tracer finds functions by name in a kernel built with CONFIG_KALLSYMS"));
-        }
-        Ok(self.symbols.get_or_init(|| symbols))
+        self.symbols.get()
+    }
+
+    /// The same for whoever outlives this value.
+    pub fn symbol_source(&self) -> SymbolSource {
+        self.symbols.clone()
     }
 
     /// The tracing file system, when it is mounted and readable.

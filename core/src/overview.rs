@@ -140,6 +140,8 @@ pub struct CollectorState {
     pub available: bool,
     /// Why not.
     pub why_not: Option<String>,
+    /// What it can't do here.
+    pub limits: Vec<&'static str>,
 }
 
 impl Overview {
@@ -292,9 +294,14 @@ fn packets(kernel: &Kernel) -> Option<Packets> {
 }
 
 fn collector_state(kernel: &Kernel, collector: &Collector, cannot_load: Option<&Error>) -> CollectorState {
-    let why_not = match cannot_load {
-        Some(error) => Some(error.to_string()),
-        None => collector.can_run(kernel).err().map(|error| error.to_string()),
+    let limits = match cannot_load {
+        Some(error) => Err(error.to_string()),
+        None => collector.can_run(kernel).map_err(|error| error.to_string()),
     };
-    CollectorState { name: collector.name, available: why_not.is_none(), why_not }
+    CollectorState {
+        name: collector.name,
+        available: limits.is_ok(),
+        why_not: limits.as_ref().err().cloned(),
+        limits: limits.unwrap_or_default(),
+    }
 }

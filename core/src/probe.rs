@@ -6,6 +6,7 @@ pub mod inspect;
 mod prototypes;
 mod resolve;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -197,6 +198,36 @@ pub enum PacketPlace {
     },
 }
 
+/// What an argument is, as far as collectors may ask for one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ArgumentType {
+    /// A value of this enum.
+    Enum(Cow<'static, str>),
+    /// A pointer to this struct.
+    Struct(Cow<'static, str>),
+    /// An address (`void *`) of this name.
+    Address(Cow<'static, str>),
+}
+
+/// An argument that a collector wants to see where a probe has it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct WantedArgument {
+    /// The first one of this type.
+    pub argument: ArgumentType,
+    /// Functions in which such an argument means something else.
+    pub except: &'static [&'static str],
+}
+
+impl WantedArgument {
+    /// Which argument of a probe it is. None is known at returns: there, registers no longer hold them.
+    pub fn of(&self, probe: &Probe) -> Option<u8> {
+        if probe.probe_type == ProbeType::Kretprobe || self.except.contains(&&*probe.target) {
+            return None;
+        }
+        probe.arguments.iter().find(|(_, argument)| *argument == self.argument).map(|(number, _)| *number)
+    }
+}
+
 /// One place in the running kernel that is looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
@@ -220,6 +251,8 @@ pub struct Probe {
     pub namespace_argument: Option<u8>,
     /// The argument that points to a `sock`.
     pub socket_argument: Option<u8>,
+    /// All arguments that are of a type by which they can be asked for, by number.
+    pub arguments: Vec<(u8, ArgumentType)>,
     /// The packet may be freed by others when the probe is hit: tracking must not begin here.
     pub packet_may_be_gone: bool,
 }

@@ -74,12 +74,14 @@ const NS_PER_SECOND: u64 = 1_000_000_000;
 pub struct Options<'a> {
     /// The collectors' dispatcher, compiled.
     pub dispatcher: &'static [u8],
-    /// The collectors to start, each with whether the user named it: then its failure is an error.
-    pub collectors: Vec<(&'static Collector, bool)>,
+    /// The collectors to start.
+    pub collectors: Vec<Chosen>,
     /// The command line's values of the collectors' own options.
     pub arguments: &'a ArgMatches,
     /// Where to look.
     pub probes: Vec<ProbeSpec>,
+    /// Record the kernel stack at all of them, and at those that collectors bring.
+    pub stack: bool,
     /// The filter of probes that have none of their own.
     pub filter: FilterText,
     /// All filters that are asked for, translated.
@@ -92,6 +94,17 @@ pub struct Options<'a> {
     pub table_size: u32,
     /// Events that are recorded in a second at most. When there are more, packets are left out with all of their events.
     pub max_events_per_second: Option<u32>,
+}
+
+/// A collector that is to be started.
+#[derive(Clone, Copy, Debug)]
+pub struct Chosen {
+    /// It.
+    pub collector: &'static Collector,
+    /// By the user: its failure is an error.
+    pub named: bool,
+    /// The probes that it brings are wanted, not only what it has to say at others.
+    pub with_probes: bool,
 }
 
 /// A collector that takes part.
@@ -162,10 +175,15 @@ impl<'k> Session<'k> {
         let max_events_per_second = options.max_events_per_second;
         let mut warnings = Vec::new();
         let mut collectors = Vec::new();
-        for (collector, named) in options.collectors {
+        for Chosen { collector, named, with_probes } in options.collectors {
             let mut needs = Needs::default();
             match (collector.start)(kernel, options.arguments, &mut needs) {
-                Ok(decoder) => collectors.push(Running { collector, named, needs, decoder }),
+                Ok(decoder) => {
+                    if !with_probes {
+                        needs.probes.clear();
+                    }
+                    collectors.push(Running { collector, named, needs, decoder });
+                }
                 Err(error) if named => return Err(error),
                 Err(error) => warnings.push(format!("collector `{}` is off: {error}", collector.name)),
             }
@@ -174,6 +192,7 @@ impl<'k> Session<'k> {
         let mut specs = options.probes;
         specs.extend(collectors.iter().flat_map(|running| running.needs.probes.iter().cloned()));
         let link_events = collectors.iter().any(|running| running.needs.tracking.is_some());
+        specs.iter_mut().for_each(|spec| spec.stack |= options.stack);
         let tracking = match collectors.iter().find_map(|running| running.needs.tracking.clone()) {
             Some(tracking) => tracking,
             // Packets are left out whole, so it must be known which is which.
@@ -188,6 +207,7 @@ impl<'k> Session<'k> {
         let reads_paged_data = options.filters.iter().any(|filter| filter.packet.is_some())
             || collectors.iter().any(|running| running.needs.paged_data);
         let wants_symbols = reads_paged_data
+            || collectors.iter().any(|running| running.needs.symbols)
             // Stacks are named when they come, but the kernel tells addresses only to those who are privileged.
             || specs.iter().any(|spec| spec.stack || spec.probe_type != ProbeType::RawTracepoint);
 
@@ -244,7 +264,8 @@ impl<'k> Session<'k> {
             return Err(reason.map_or_else(|| Error::new(ErrorKind::KernelLacks, what), |reason| reason.about(what)));
         }
         let counters = LossCounters::new(&loaded, &attachments, features, &probes)?;
-        let limits = preflight::limits(kernel, features, &probes);
+        let collectors_limits = collectors.iter().flat_map(|running| running.needs.limits.iter().copied());
+        let limits = preflight::limits(kernel, features, &probes, collectors_limits);
         Ok(Self {
             kernel,
             probes,

@@ -19,6 +19,7 @@ mod events;
 mod kernel;
 mod process;
 mod topology;
+mod trace;
 mod tracer;
 mod verifier;
 
@@ -29,6 +30,7 @@ pub use events::{Event, Events, Identity, Series};
 pub use kernel::{kprobes, tracing, until_detached, until_kprobes};
 pub use process::{Ended, Process};
 pub use topology::{Namespace, Topology, run};
+pub use trace::{DropTrace, TracedDrop};
 pub use tracer::{Collect, Recorded, Recording, Tracer, python};
 pub use verifier::{Verdict, Verifier};
 

@@ -19,17 +19,18 @@ const DEFAULT_PROBES: [&str; 2] = ["tp:net:netif_receive_skb", "tp:net:net_dev_s
 /// The arguments of `tracer collect`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct CollectArgs {
-    /// What to record at each probe: collectors by name, or `auto` for all that can run here
+    /// What to record at each probe: collectors by name, or `auto` for all that can run here. Some bring probes of their own;
+    /// with `auto` they do where no other probe is asked for
     #[arg(short, long, value_name = "NAME", value_delimiter = ',')]
     collectors: Vec<String>,
     /// Where to look: `[TYPE:]TARGET[/stack]`, with TYPE kprobe (k), kretprobe (kr) or raw_tracepoint (tp). `*` stands for
     /// anything. `/filter=PCAP_FILTER` and `/meta=META_FILTER` give a probe a filter of its own, in place of `-f` and `-m`.
-    /// May be given several times; without it, packets are seen entering and leaving devices
+    /// May be given several times; without it, packets are seen entering and leaving devices, and being dropped
     #[arg(short, long = "probe", value_name = "PROBE")]
     probe: Vec<ProbeSpec>,
     /// Record the kernel stack at every probe
     #[arg(long)]
-    stack: bool,
+    pub(super) stack: bool,
     /// Only packets that match, in the syntax of tcpdump: `host 10.0.0.1 and tcp port 80`. A packet passes from its first match on
     #[arg(short = 'f', long, value_name = "PCAP_FILTER")]
     filter_packet: Option<String>,
@@ -116,14 +117,16 @@ impl CollectArgs {
     pub(super) fn probes(&self) -> Vec<ProbeSpec> {
         let mut probes = self.probe.clone();
         probes.extend(self.profile_probe.iter().cloned().map(ProbeSpec::suggested));
-        if probes.is_empty() {
+        if !self.says_where() {
             let default = DEFAULT_PROBES.iter().filter_map(|probe| probe.parse::<ProbeSpec>().ok());
             probes.extend(default.map(ProbeSpec::suggested));
         }
-        if self.stack {
-            probes.iter_mut().for_each(|probe| probe.stack = true);
-        }
         probes
+    }
+
+    /// Whether the user or a profile says where to look.
+    pub(super) fn says_where(&self) -> bool {
+        !self.probe.is_empty() || !self.profile_probe.is_empty()
     }
 }
 

@@ -92,12 +92,14 @@ fn text(overview: &Overview) -> String {
 
     table.heading("collectors that can run");
     for state in &overview.collectors {
-        let why_not = match &state.why_not {
+        let note = match &state.why_not {
             // That is said above.
-            why_not if why_not.is_some() && *why_not == overview.features.error => "no eBPF",
-            why_not => why_not.as_deref().unwrap_or_default(),
+            why_not if why_not.is_some() && *why_not == overview.features.error => "no eBPF".to_owned(),
+            Some(why_not) => why_not.clone(),
+            None if state.limits.is_empty() => String::new(),
+            None => format!("this kernel {}", state.limits.join("; it ")),
         };
-        table.row(state.name, yes(state.available), why_not);
+        table.row(state.name, yes(state.available), &note);
     }
     table.0
 }

@@ -77,7 +77,8 @@ pub struct KernelSection<'a> {
     pub symbol: Cow<'a, str>,
     /// How the place was watched.
     pub probe_type: KernelProbeType,
-    /// The kernel stack at the hit, innermost frame first, each `symbol+0xoffset`. Missing unless it was asked for.
+    /// The kernel stack at the hit, innermost frame first, each `symbol+0xoffset`, for functions of modules followed by ` [module]`.
+    /// Missing unless it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stack_trace: Option<Cow<'a, [Cow<'a, str>]>>,
 }

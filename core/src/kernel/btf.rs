@@ -83,6 +83,10 @@ pub enum Target<'a> {
     PointerToStruct(&'a str),
     /// A struct or union by value. It can take any number of registers, or the stack: where later arguments are is not known.
     Value,
+    /// No pointer, but a value of this enum.
+    Enum(&'a str),
+    /// A pointer to nothing in particular (`void *`).
+    Void,
     /// Anything else.
     Other,
 }
@@ -242,6 +246,25 @@ impl<'a> Types<'a> {
         all.filter(|raw| raw.kind == KIND_STRUCT).find(|raw| self.string(raw.name) == Some(name)).map(|raw| raw.to)
     }
 
+    /// The names and values of an enum.
+    pub fn enumeration(&self, name: &str) -> Option<Vec<(&'a str, i64)>> {
+        let all = (self.own.first_type..).take(self.own.types.len()).filter_map(|id| self.own.raw(id));
+        let mut enums = all.filter(|raw| matches!(raw.kind, KIND_ENUM | KIND_ENUM64));
+        let raw = enums.find(|raw| raw.members > 0 && self.string(raw.name) == Some(name))?;
+        let size = if raw.kind == KIND_ENUM { 8 } else { 12 };
+        let members = (0..raw.members).map(|index| {
+            let at = raw.at + 12 + index * size;
+            let low = read_u32(&self.own.data, at + 4)?;
+            let value = match raw.kind {
+                KIND_ENUM if raw.flag => i64::from(low as i32),
+                KIND_ENUM => i64::from(low),
+                _ => (u64::from(read_u32(&self.own.data, at + 8)?) << 32 | u64::from(low)) as i64,
+            };
+            Some((self.string(read_u32(&self.own.data, at)?)?, value))
+        });
+        members.collect()
+    }
+
     /// The arguments that programs at these tracepoints see (without the first, internal one), by tracepoint name.
     pub fn tracepoints(&self, wanted: impl Fn(&str) -> bool) -> HashMap<&'a str, Prototype<'a>> {
         let mut found = HashMap::new();
@@ -284,11 +307,17 @@ impl<'a> Types<'a> {
         let mut id = id;
         // No type of the kernel is nested deeper; a malformed one that refers to itself ends here.
         for _ in 0..32 {
+            if id == 0 && pointers == 1 {
+                return Target::Void;
+            }
             let Some((_, raw)) = self.raw(id) else { break };
             match raw.kind {
                 KIND_PTR => pointers += 1,
                 KIND_TYPEDEF | KIND_VOLATILE | KIND_CONST | KIND_RESTRICT | KIND_TYPE_TAG => {}
                 KIND_STRUCT | KIND_UNION if pointers == 0 => return Target::Value,
+                KIND_ENUM | KIND_ENUM64 if pointers == 0 => {
+                    return self.string(raw.name).filter(|name| !name.is_empty()).map_or(Target::Other, Target::Enum);
+                }
                 KIND_STRUCT => {
                     let name = self.string(raw.name).unwrap_or_default();
                     return match pointers {

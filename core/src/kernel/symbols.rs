@@ -2,7 +2,6 @@
 //! The kernel's symbols, as `/proc/kallsyms` lists them.
 
 use std::fmt;
-
 /// All symbols, for looking up names and addresses. About 20 bytes a symbol and the names.
 #[derive(Debug)]
 pub struct Symbols {
@@ -169,7 +168,8 @@ impl Symbols {
             .collect()
     }
 
-    /// What is at an address. Nothing when it is too far behind a symbol to belong to it, as generated code is.
+    /// What is at an address, as it was when the symbols were read: see [`SymbolSource::locate`](super::symbol_source::SymbolSource::locate).
+    /// Nothing when it is too far behind a symbol to belong to it, as generated code is.
     pub fn locate(&self, address: u64) -> Option<Location<'_>> {
         /// No function of a kernel is larger, bytes.
         const LARGEST: u64 = 1 << 20;

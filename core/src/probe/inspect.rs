@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What can be probed on the running kernel, and why the rest can't: nothing is loaded or attached for that.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use crate::error::{Error, ErrorKind};
 use crate::kernel::Kernel;
@@ -52,17 +52,14 @@ pub fn inspect_packets(kernel: &Kernel) -> Result<Inspection, Error> {
 /// # Errors
 /// When a wildcard fits nothing, or the kernel has no BTF.
 pub fn inspect(kernel: &Kernel, specs: &[ProbeSpec]) -> Result<Inspection, Error> {
-    let prototypes = std::thread::scope(|scope| {
+    let mut prototypes = std::thread::scope(|scope| {
         // Reading these three takes about the same time each.
         scope.spawn(|| kernel.symbols().is_ok());
         scope.spawn(|| kernel.tracefs().map(|tracefs| tracefs.traceable_functions().is_some()));
         Prototypes::read(kernel, specs)
     })?;
-    let mut inspector =
-        Inspector { kernel, argument_names: HashMap::new(), prototypes, known: BTreeSet::new(), places: Vec::new() };
-    if specs.iter().any(|spec| spec.probe_type == ProbeType::RawTracepoint) {
-        inspector.read_argument_names()?;
-    }
+    prototypes.name_arguments(true);
+    let mut inspector = Inspector { kernel, prototypes, known: BTreeSet::new(), places: Vec::new() };
     for spec in specs {
         let before = inspector.places.len();
         match spec.probe_type {
@@ -82,24 +79,11 @@ pub fn inspect(kernel: &Kernel, specs: &[ProbeSpec]) -> Result<Inspection, Error
 struct Inspector<'a> {
     kernel: &'a Kernel,
     prototypes: Prototypes<'a>,
-    /// The arguments of tracepoints, which have names only in the function that calls what is attached.
-    argument_names: HashMap<&'a str, Prototype<'a>>,
     known: BTreeSet<(ProbeType, String)>,
     places: Vec<Place>,
 }
 
 impl<'a> Inspector<'a> {
-    fn read_argument_names(&mut self) -> Result<(), Error> {
-        const CALLER: &str = "__traceiter_";
-        for (_, types) in self.kernel.all_types()? {
-            let callers = types.functions(|name| {
-                name.strip_prefix(CALLER).is_some_and(|name| self.prototypes.tracepoints.contains_key(name))
-            });
-            self.argument_names.extend(callers.into_iter().map(|(name, caller)| (&name[CALLER.len()..], caller)));
-        }
-        Ok(())
-    }
-
     fn functions(&mut self, spec: &ProbeSpec) {
         if !spec.is_wildcard() {
             self.function(spec, &spec.target);
@@ -119,7 +103,7 @@ impl<'a> Inspector<'a> {
         let described = self.prototypes.function(name);
         let in_btf = || self.prototypes.functions.contains_key(name);
         let obstacle = symbol_obstacle_of(self.kernel, name, in_btf).or_else(|| list_obstacle(self.kernel, name));
-        let mut place = place(spec, name, described, None);
+        let mut place = place(spec, name, described);
         if place.probe.module.is_none() {
             let symbols = self.kernel.symbols().ok();
             place.probe.module = symbols.and_then(|symbols| symbols.module_of(name)).map(str::to_owned);
@@ -159,7 +143,7 @@ impl<'a> Inspector<'a> {
     }
 
     fn tracepoint(&self, spec: &ProbeSpec, target: &str, name: &str) -> Place {
-        place(spec, target, self.prototypes.tracepoints.get(name), self.argument_names.get(name))
+        place(spec, target, self.prototypes.tracepoints.get(name))
     }
 
     fn add(&mut self, place: Place) {
@@ -169,28 +153,19 @@ impl<'a> Inspector<'a> {
     }
 }
 
-/// Describes a place. `caller` has the names of a tracepoint's arguments, behind one of its own.
-fn place(spec: &ProbeSpec, target: &str, described: Option<&Described<'_>>, caller: Option<&Prototype<'_>>) -> Place {
+/// Describes a place.
+fn place(spec: &ProbeSpec, target: &str, described: Option<&Described<'_>>) -> Place {
     let probe = probe(spec, target, described);
-    let prototype = described.map(|Described { prototype, .. }| {
-        let mut prototype = prototype.clone();
-        let names = caller.into_iter().flat_map(|caller| caller.arguments.iter().skip(1));
-        for (argument, named) in prototype.arguments.iter_mut().zip(names) {
-            argument.name = named.name;
-        }
-        prototype
-    });
+    let prototype = described.map(|Described { prototype, .. }| prototype);
     let argument = match probe.packet {
         PacketPlace::Nowhere => None,
         PacketPlace::Argument(argument) | PacketPlace::Behind { argument, .. } => Some(usize::from(argument)),
     };
     let packet_name = argument
-        .and_then(|argument| Some(prototype.as_ref()?.arguments.get(argument)?.name))
+        .and_then(|argument| Some(prototype?.arguments.get(argument)?.name))
         .filter(|name| !name.is_empty())
         .map(str::to_owned);
-    let declaration = described
-        .zip(prototype.as_ref())
-        .map(|(described, prototype)| described.types.declaration(probe.symbol(), prototype));
+    let declaration = described.map(|described| described.types.declaration(probe.symbol(), &described.prototype));
     let no_packet = match described {
         _ if argument.is_some() => None,
         None => Some("the kernel's types (BTF) don't describe it, or differently for functions of one name"),

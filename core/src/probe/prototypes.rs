@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use crate::error::Error;
 use crate::kernel::Kernel;
-use crate::kernel::btf::{Prototype, Types};
+use crate::kernel::btf::{Prototype, Target, Types};
 
 use super::{ProbeSpec, ProbeType, matches};
 
@@ -26,6 +26,9 @@ pub(super) struct Prototypes<'a> {
     /// By name, without the group.
     pub(super) tracepoints: BTreeMap<&'a str, Described<'a>>,
 }
+
+/// What calls the programs at a tracepoint. Its arguments, behind one of its own, are those of the tracepoint, and have names.
+const CALLER: &str = "__traceiter_";
 
 impl<'a> Prototypes<'a> {
     /// Reads what is needed for all specs in one pass over the types; modules only when vmlinux does not have it all.
@@ -61,6 +64,29 @@ impl<'a> Prototypes<'a> {
             }
         }
         Ok(read)
+    }
+
+    /// Names the arguments of tracepoints; only those that have an address among them, of which the name tells what it is, or all.
+    pub(super) fn name_arguments(&mut self, all: bool) {
+        let has_address = |prototype: &Prototype<'_>| {
+            prototype.arguments.iter().any(|argument| argument.target == Target::Void && argument.name.is_empty())
+        };
+        // A module's tracepoint has its caller in the module.
+        let mut by_module: BTreeMap<Option<&'a str>, Types<'a>> = BTreeMap::new();
+        for described in self.tracepoints.values() {
+            if all || has_address(&described.prototype) {
+                by_module.insert(described.module, described.types);
+            }
+        }
+        for types in by_module.into_values() {
+            let wanted = |name: &str| name.strip_prefix(CALLER).is_some_and(|name| self.tracepoints.contains_key(name));
+            for (name, caller) in types.functions(wanted) {
+                let Some(described) = self.tracepoints.get_mut(&name[CALLER.len()..]) else { continue };
+                for (argument, named) in described.prototype.arguments.iter_mut().zip(caller.arguments.iter().skip(1)) {
+                    argument.name = named.name;
+                }
+            }
+        }
     }
 
     /// The function of this name; `None` when there is none, or several that differ: it is not known which one is meant.

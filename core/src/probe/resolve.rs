@@ -10,7 +10,7 @@ use crate::similar::similar;
 
 use super::attach_error::AttachError;
 use super::prototypes::{Described, Prototypes};
-use super::{Origin, PacketPlace, Probe, ProbeSpec, ProbeType, matches};
+use super::{ArgumentType, Origin, PacketPlace, Probe, ProbeSpec, ProbeType, matches};
 
 /// Programs reach this many arguments of a function on the stack and in registers; no function of the kernel has more.
 const FUNCTION_ARGUMENTS: usize = 16;
@@ -46,7 +46,8 @@ pub struct Resolution {
 /// When a probe that the user named does not exist, or a wildcard of theirs fits nothing; when the kernel has no BTF.
 pub fn resolve(kernel: &Kernel, specs: &[ProbeSpec]) -> Result<Resolution, Error> {
     let mut resolver = Resolver { kernel, found: Resolution::default(), known: HashMap::new() };
-    let prototypes = Prototypes::read(kernel, specs)?;
+    let mut prototypes = Prototypes::read(kernel, specs)?;
+    prototypes.name_arguments(false);
     for spec in specs {
         let outcome = match spec.probe_type {
             ProbeType::Kprobe | ProbeType::Kretprobe => resolver.functions(spec, &prototypes),
@@ -175,6 +176,7 @@ pub(super) fn probe(spec: &ProbeSpec, target: &str, described: Option<&Described
         device_argument: pointer_to("net_device"),
         namespace_argument: pointer_to("net"),
         socket_argument: pointer_to("sock"),
+        arguments: described.map_or_else(Vec::new, |described| typed_arguments(&described.prototype, reachable)),
         packet_may_be_gone: PACKET_MAY_BE_GONE.contains(&(spec.probe_type, target)),
     }
 }
@@ -205,6 +207,19 @@ fn placed<'a>(prototype: &'a Prototype<'_>, reachable: usize) -> impl Iterator<I
 
 fn argument_to(prototype: &Prototype<'_>, name: &str, reachable: usize) -> Option<u8> {
     placed(prototype, reachable).find(|(_, argument)| argument.target == Target::Struct(name)).map(|(number, _)| number)
+}
+
+fn typed_arguments(prototype: &Prototype<'_>, reachable: usize) -> Vec<(u8, ArgumentType)> {
+    let typed = placed(prototype, reachable).filter_map(|(number, argument)| {
+        let argument = match argument.target {
+            Target::Enum(name) => ArgumentType::Enum(name.to_owned().into()),
+            Target::Struct(name) => ArgumentType::Struct(name.to_owned().into()),
+            Target::Void => ArgumentType::Address(argument.name.to_owned().into()),
+            _ => return None,
+        };
+        Some((number, argument))
+    });
+    typed.collect()
 }
 
 /// A `struct sk_buff *` is the packet. A `struct sk_buff **` is only when it is handed in (`pskb`, as the receive handlers of

@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind};
 use crate::filter::{self, Filter, FilterText};
 use crate::kernel::features::Features;
 use crate::kernel::tunnels::{TunnelPort, TunnelPorts};
-use crate::probe::{PacketPlace, Probe, ProbeType};
+use crate::probe::{PacketPlace, Probe, ProbeType, WantedArgument};
 
 /// What is to be loaded.
 pub(super) struct Plan<'a> {
@@ -45,6 +45,17 @@ pub(super) struct Plan<'a> {
 impl Plan<'_> {
     fn has(&self, probe_type: ProbeType) -> bool {
         self.probes.iter().any(|probe| probe.probe_type == probe_type)
+    }
+
+    /// The arguments that collectors want, each once: where one stands here is its slot.
+    fn wanted_arguments(&self) -> Vec<&'static WantedArgument> {
+        let mut wanted = Vec::new();
+        for (argument, _) in self.collectors.iter().flat_map(|running| &running.needs.arguments) {
+            if !wanted.contains(argument) {
+                wanted.push(*argument);
+            }
+        }
+        wanted
     }
 }
 
@@ -243,6 +254,16 @@ fn attempt(plan: &Plan<'_>, collectors: &[usize], filters: &[Vec<u8>]) -> Result
         constants.push(("filter_inner", vec![u8::from(plan.tunnel_ports.is_some())]));
     }
     constants.extend(hooks.clone().flat_map(|running| running.needs.constants.iter().cloned()));
+    let wanted = plan.wanted_arguments();
+    if wanted.len() > wire::ARGUMENT_SLOTS as usize {
+        let many =
+            format!("the collectors want {} different arguments, of {} at most", wanted.len(), wire::ARGUMENT_SLOTS);
+        return Err(Error::new(ErrorKind::Failure, many).into());
+    }
+    for (argument, variable) in hooks.clone().flat_map(|running| &running.needs.arguments) {
+        let slot = wanted.iter().position(|wanted| wanted == argument).unwrap_or_default() as u32;
+        constants.push((variable, slot.to_ne_bytes().to_vec()));
+    }
     variables.set_constants(&mut open, &constants)?;
     set_sizes(&mut open, plan, event_size)?;
     choose_programs(&mut open, plan);
@@ -331,6 +352,7 @@ fn configure_probes(object: &Object, plan: &Plan<'_>, collectors: u32) -> Result
         .maps()
         .find(|map| map.name() == "probes")
         .ok_or_else(|| Error::new(ErrorKind::Failure, "the eBPF programs have no table of probes"))?;
+    let wanted = plan.wanted_arguments();
     for (index, probe) in plan.probes.iter().enumerate() {
         let none = wire::NO_ARGUMENT as u8;
         let (packet_argument, packet_offset, mut flags) = match probe.packet {
@@ -343,6 +365,13 @@ fn configure_probes(object: &Object, plan: &Plan<'_>, collectors: u32) -> Result
         }
         if probe.packet_may_be_gone {
             flags |= wire::PROBE_PACKET_MAY_BE_GONE;
+        }
+        if probe.probe_type == ProbeType::RawTracepoint {
+            flags |= wire::PROBE_TRACEPOINT;
+        }
+        let mut arguments = [none; wire::ARGUMENT_SLOTS as usize];
+        for (slot, wanted) in arguments.iter_mut().zip(&wanted) {
+            *slot = wanted.of(probe).unwrap_or(none);
         }
         let text = probe.filter.as_ref().unwrap_or(plan.filter);
         let number = plan.filters.iter().zip(1..).find(|(filter, _)| filter.text == *text);
@@ -363,6 +392,7 @@ fn configure_probes(object: &Object, plan: &Plan<'_>, collectors: u32) -> Result
                 .filter(|_| flags & wire::PROBE_FILTER_PACKET != 0 && probe.probe_type != ProbeType::RawTracepoint)
                 .unwrap_or(none),
             filter,
+            arguments,
             ..Default::default()
         };
         set_config(&map, index, &config)?;
@@ -374,6 +404,7 @@ fn configure_probes(object: &Object, plan: &Plan<'_>, collectors: u32) -> Result
         device_argument: none,
         namespace_argument: none,
         socket_argument: none,
+        arguments: [none; wire::ARGUMENT_SLOTS as usize],
         ..Default::default()
     };
     for place in 0..LINK_PLACES.len() {

@@ -91,14 +91,20 @@ pub(super) fn refuse_unknown_addresses(kernel: &Kernel, features: Features, prob
         .with_hint("run as root, or with CAP_SYSLOG; kernel.kptr_restrict must be 0 or 1"))
 }
 
-/// What the kernel can't do of what these probes ask for, in words.
-pub(super) fn limits(kernel: &Kernel, features: Features, probes: &[Probe]) -> Option<String> {
+/// What the kernel can't do of what these probes and `collectors` ask for, in words.
+pub(super) fn limits(
+    kernel: &Kernel,
+    features: Features,
+    probes: &[Probe],
+    collectors: impl Iterator<Item = &'static str>,
+) -> Option<String> {
     let has = |probe_type| probes.iter().any(|probe| probe.probe_type == probe_type);
     let has_returns = has(ProbeType::Kretprobe);
-    if !has_returns && !has(ProbeType::Kprobe) {
-        return None;
+    let mut limits = Vec::new();
+    if has_returns || has(ProbeType::Kprobe) {
+        limits = kernel.limits(features, has_returns);
     }
-    let limits = kernel.limits(features, has_returns);
+    limits.extend(collectors);
     (!limits.is_empty()).then(|| format!("this kernel {}", limits.join("; it ")))
 }
 

@@ -11,6 +11,7 @@ use crate::collector::{Decode, DecodeError, Wire as _};
 use crate::event::core_sections::{CommonSection, KernelProbeType, KernelSection, Loss, LossSection, Task};
 use crate::event::json::EventJson;
 use crate::kernel::Kernel;
+use crate::kernel::symbol_source::SymbolSource;
 use crate::probe::{Probe, ProbeType};
 
 use super::Running;
@@ -18,7 +19,7 @@ use super::tracking::LINK_PLACES;
 
 /// Turns records into event lines. Allocates for a stack that was not seen before, and for nothing else.
 pub(super) struct Recorder<'k> {
-    kernel: &'k Kernel,
+    symbols: SymbolSource,
     /// By collector number.
     decoders: Vec<Option<&'k mut dyn Decode>>,
     /// Those of the session, and the places where tracking makes events of its own.
@@ -34,7 +35,7 @@ pub(super) struct Recorder<'k> {
 
 impl<'k> Recorder<'k> {
     /// Takes the decoders of the collectors, each of which is the only one of its number.
-    pub(super) fn new(kernel: &'k Kernel, probes: &[Probe], collectors: &'k mut [Running]) -> Self {
+    pub(super) fn new(kernel: &Kernel, probes: &[Probe], collectors: &'k mut [Running]) -> Self {
         let mut by_number: Vec<Option<&mut dyn Decode>> = Vec::new();
         for running in collectors {
             let number = usize::from(running.collector.hook.number);
@@ -52,7 +53,7 @@ impl<'k> Recorder<'k> {
         let probes: Vec<_> =
             probes.iter().map(|probe| (probe.target.clone(), probe_type(probe))).chain(places).collect();
         Self {
-            kernel,
+            symbols: kernel.symbol_source(),
             decoders: by_number,
             frames: HashMap::new(),
             json: EventJson::new(),
@@ -107,7 +108,7 @@ impl<'k> Recorder<'k> {
         let stack = find_stack(rest)?;
         let frames: Option<Vec<Cow<'_, str>>> = match stack {
             None => None,
-            Some(stack) => Some(name_frames(self.kernel, &mut self.frames, stack)),
+            Some(stack) => Some(name_frames(&self.symbols, &mut self.frames, stack)),
         };
         self.json.section(&KernelSection {
             symbol: Cow::Borrowed(symbol),
@@ -156,12 +157,15 @@ fn find_stack(mut rest: &[u8]) -> Result<Option<&[u8]>, DecodeError> {
 }
 
 /// Names the return addresses, innermost first. The frames of the tracing machinery itself, on top, are left out.
-fn name_frames<'a>(kernel: &Kernel, known: &'a mut HashMap<u64, Cow<'static, str>>, stack: &[u8]) -> Vec<Cow<'a, str>> {
+fn name_frames<'a>(
+    symbols: &SymbolSource,
+    known: &'a mut HashMap<u64, Cow<'static, str>>,
+    stack: &[u8],
+) -> Vec<Cow<'a, str>> {
     let addresses = || stack.chunks_exact(8).map(|bytes| u64::from_ne_bytes(bytes.try_into().unwrap_or_default()));
     for address in addresses() {
         if let Entry::Vacant(entry) = known.entry(address) {
-            let location = kernel.symbols().ok().and_then(|symbols| symbols.locate(address));
-            entry.insert(location.map_or_else(|| format!("{address:#x}"), |location| location.to_string()).into());
+            entry.insert(symbols.locate(address).unwrap_or_else(|| format!("{address:#x}")).into());
         }
     }
     let names = addresses().filter_map(|address| known.get(&address)).map(|name| Cow::Borrowed(&**name));
@@ -271,6 +275,7 @@ mod tests {
             device_argument: None,
             namespace_argument: None,
             socket_argument: None,
+            arguments: Vec::new(),
             packet_may_be_gone: false,
         };
         let mut running = [Running {

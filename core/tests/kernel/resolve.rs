@@ -2,8 +2,9 @@
 //! From what was asked for to probes, on a made-up kernel.
 
 use tracer_core::kernel::Kernel;
-use tracer_core::probe::{PacketPlace, ProbeSpec, resolve};
+use tracer_core::probe::{ArgumentType, PacketPlace, ProbeSpec, WantedArgument, resolve};
 
+use crate::btf_builder::BtfBuilder;
 use crate::fake_kernel::FakeKernel;
 
 #[test]
@@ -115,4 +116,39 @@ fn a_suggested_probe_may_be_missing() {
     let found = resolve(&Kernel::new(kernel.path()), &specs).unwrap();
     assert_eq!(found.probes.len(), 1);
     assert_eq!(found.warnings, ["`raw_tracepoint:net:nothing` can't be probed: this kernel has no such tracepoint"]);
+}
+
+#[test]
+fn finds_arguments_by_their_type_and_addresses_by_their_name() {
+    let mut vmlinux = BtfBuilder::new();
+    let skb = vmlinux.structure("sk_buff");
+    let skb = vmlinux.pointer(skb);
+    let void = vmlinux.pointer(0);
+    let number = vmlinux.int("int");
+    let reason = vmlinux.enumeration("skb_drop_reason", 4, false, &[("NO", 0)]);
+    let result = vmlinux.pointer(reason);
+    let constant = vmlinux.constant(reason);
+    vmlinux.function("drop_it", &[("skb", skb), ("reason", constant)]);
+    vmlinux.function("release", &[("skb", skb), ("reason", reason)]);
+    vmlinux.function("may_drop", &[("skb", skb), ("reason", result)]);
+    vmlinux.function("__traceiter_kfree_skb", &[("__data", void), ("skb", skb), ("location", void), ("n", number)]);
+    vmlinux.tracepoint("kfree_skb", &[("", skb), ("", void), ("", reason)]);
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("sys/kernel/btf");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("vmlinux"), vmlinux.build()).unwrap();
+
+    let places = |argument: ArgumentType| {
+        let wanted = WantedArgument { argument, except: &["release"] };
+        let specs: Vec<ProbeSpec> = ["drop_it", "kr:drop_it", "release", "may_drop", "tp:skb:kfree_skb"]
+            .iter()
+            .map(|spec| spec.parse().unwrap())
+            .collect();
+        let found = resolve(&Kernel::new(root.path()), &specs).unwrap();
+        found.probes.iter().map(|probe| wanted.of(probe)).collect::<Vec<_>>()
+    };
+    let reason = places(ArgumentType::Enum("skb_drop_reason".into()));
+    assert_eq!(reason, [Some(1), None, None, None, Some(2)], "not at returns, not behind a pointer");
+    assert_eq!(places(ArgumentType::Address("location".into())), [None, None, None, None, Some(1)]);
+    assert_eq!(places(ArgumentType::Struct("sk_buff".into()))[3], Some(0));
 }

@@ -50,6 +50,9 @@
  */
 #define FILTER_WINDOW 64
 
+/* So many arguments of probes can be asked for by collectors, all together. */
+#define ARGUMENT_SLOTS 8
+
 /* Slots of scratch memory a CPU has: task, softirq, hardirq and NMI can each be in the middle of an event. */
 #define SCRATCH_SLOTS 4
 
@@ -68,6 +71,8 @@ enum probe_flags {
 	PROBE_FILTER_METADATA = 32,
 	/* Its metadata filter asks about the packet, not only about the task. */
 	PROBE_FILTER_NEEDS_PACKET = 64,
+	/* A tracepoint: its programs see the arguments one after the other, not registers. */
+	PROBE_TRACEPOINT = 128,
 };
 
 /* Filters are numbered from 1 on: one bit for each says which a packet has passed. */
@@ -131,6 +136,8 @@ struct probe_config {
 	__u8 filter;
 	/* Asked for only where a packet filter decides. */
 	__u8 socket_argument;
+	/* What collectors asked for, by slot. */
+	__u8 arguments[ARGUMENT_SLOTS];
 	__u8 padding[3];
 };
 

@@ -91,7 +91,7 @@ fn shows_all_names_when_none_is_similar() {
         let error = folders.load(name).unwrap_err();
         assert_eq!(
             error.hint(),
-            Some("there are `all-skb`, `generic`, `ifdump`, `web`; a file is named with a `/` or `.yaml`"),
+            Some("there are `all-skb`, `dropmon`, `generic`, `ifdump`, `web`; a file is named with a `/` or `.yaml`"),
             "{name:?}"
         );
     }
@@ -114,6 +114,7 @@ fn lists_all_with_their_origin_by_name_and_importance() {
         [
             ("all-skb", &Origin::BuiltIn { name: "all-skb" }, true),
             ("broken", &Origin::File(broken), false),
+            ("dropmon", &Origin::BuiltIn { name: "dropmon" }, true),
             ("generic", &Origin::File(own), true),
             ("generic", &Origin::File(team), true),
             ("generic", &Origin::BuiltIn { name: "generic" }, true),

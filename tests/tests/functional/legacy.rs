@@ -5,7 +5,7 @@
 
 use anyhow::Result;
 use serde_json::Value;
-use tracer_tests::{Topology, Tracer, until, until_detached, until_kprobes};
+use tracer_tests::{Event, Snmp, Topology, Tracer, until, until_detached, until_kprobes};
 
 use crate::full::all_probes;
 
@@ -19,10 +19,40 @@ fn the_default_probes_show_a_ping_on_both_sides() -> Result<()> {
     assert_eq!(pings.len(), 20, "{}", recorded.ended.stderr);
     for series in pings {
         let symbols: Vec<&str> = series.iter().map(|event| event.symbol()).collect();
-        assert_eq!(symbols, ["net:net_dev_start_xmit", "net:netif_receive_skb"]);
+        let is_reply = series[0].flow().is_some_and(|flow| flow.contains(" reply "));
+        // The raw socket of `ping` has got a copy; nobody else wants the reply.
+        let expected = ["net:net_dev_start_xmit", "net:netif_receive_skb", "skb:kfree_skb"];
+        assert_eq!(symbols, expected[..if is_reply { 3 } else { 2 }]);
         assert_ne!(series[0].namespace(), series[1].namespace());
         assert_ne!(series[0].namespace(), "");
+        if is_reply {
+            assert_eq!(*series[2].get("/skb-drop/drop_reason"), "NOT_SPECIFIED", "it gives none");
+            let location = series[2].get("/skb-drop/location").as_str().unwrap_or_default();
+            assert!(location.starts_with("icmp_rcv+0x"), "{location}");
+        }
     }
+    let stderr = &recorded.ended.stderr;
+    let before_ready = stderr.lines().take_while(|line| !line.starts_with("ready")).collect::<String>();
+    assert!(before_ready.contains("this kernel gives no reasons for drops"), "{stderr}");
+    assert_eq!(stderr.matches("no reasons for drops").count(), 1, "{stderr}");
+    Ok(())
+}
+
+#[test]
+fn dropmon_shows_drops_with_their_places() -> Result<()> {
+    let topology = Topology::ipv4_only()?;
+    let recorded = Tracer::collect([""; 0]).profile("dropmon").during(|_| {
+        let socket = topology.red.enter(|| Ok(std::net::UdpSocket::bind("10.0.0.1:7000")?))?;
+        socket.send_to(b"to nobody", "10.0.0.2:7099")?;
+        until("the datagram is refused", || Ok(Snmp::read(&topology.red)?.get("IcmpInDestUnreachs") == 1))
+    })?;
+    let events = recorded.events()?;
+    assert!(events.hits().all(|event| event.symbol() == "skb:kfree_skb"), "{events:?}");
+    let of_datagram = |event: &&Event| event.flow().as_deref() == Some("udp4 10.0.0.1:7000 > 10.0.0.2:7099");
+    let event = events.hits().find(of_datagram).expect("the datagram was dropped");
+    let location = event.get("/skb-drop/location").as_str().unwrap_or_default();
+    assert!(location.starts_with("__udp4_lib_rcv+0x"), "{event:?}");
+    assert!(event.get("/kernel/stack_trace").to_string().contains(location), "{event:?}");
     Ok(())
 }
 
@@ -52,6 +82,8 @@ fn inspect_says_what_the_kernel_lacks() -> Result<()> {
     for collector in kernel["collectors"].as_array().into_iter().flatten() {
         assert_eq!(collector["available"], true, "{collector}");
     }
+    let drops = kernel["collectors"].as_array().into_iter().flatten().find(|one| one["name"] == "skb-drop");
+    assert_eq!(drops.map(|drops| &drops["limits"][0]), Some(&Value::from("gives no reasons for drops")), "{kernel}");
     let probes = Tracer::output(["inspect", "probes", "kr:icmp_rcv", "tp:net:netif_rx"])?;
     assert!(probes.contains("kretprobe:icmp_rcv\n  int icmp_rcv(struct sk_buff *skb)\n"), "{probes}");
     Ok(())
@@ -150,7 +182,9 @@ fn the_profile_generic_shows_pings_and_sorts_them() -> Result<()> {
     let pings = events.series().into_values().filter(|series| series[0].flow().is_some()).count();
     assert_eq!(pings, 100);
     let text = Tracer::output(["sort".as_ref(), recorded.path().as_os_str()])?;
-    assert_eq!(text.lines().filter(|line| line.contains("icmp_rcv")).count(), 100);
+    assert_eq!(text.lines().filter(|line| line.contains("[k] icmp_rcv")).count(), 100);
+    // Of the replies.
+    assert_eq!(text.lines().filter(|line| line.contains("drop (NOT_SPECIFIED) at icmp_rcv+")).count(), 50);
     Ok(())
 }
 

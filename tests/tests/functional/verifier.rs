@@ -15,7 +15,7 @@ use tracer_core::filter::{Filter, FilterText, PacketPrograms};
 use tracer_core::kernel::Kernel;
 use tracer_core::kernel::tunnels::TunnelPorts;
 use tracer_core::probe::{PacketPlace, ProbeSpec, resolve};
-use tracer_core::session::{Options, Session};
+use tracer_core::session::{Chosen, Options, Session};
 use tracer_filters::packet::PacketFilter;
 use tracer_tests::run;
 
@@ -62,9 +62,10 @@ pub(crate) fn options<'a>(
 ) -> Result<Options<'a>> {
     Ok(Options {
         dispatcher: tracer_collectors::dispatcher(),
-        collectors: collectors.iter().map(|&collector| (collector, true)).collect(),
+        collectors: collectors.iter().map(|&collector| Chosen { collector, named: true, with_probes: true }).collect(),
         arguments,
         probes: probes.iter().map(|probe| probe.parse::<ProbeSpec>()).collect::<Result<_, _>>()?,
+        stack: false,
         ring_size: 1 << 20,
         table_size: 16_384,
         filter: FilterText::default(),

@@ -100,7 +100,9 @@ fn goes_on_without(refused: &[(&str, &'static [u8])]) -> Result<()> {
     let arguments = matches(&collectors, &[])?;
     let kernel = Kernel::new("/");
     let mut options = options(&collectors, &arguments, &["k:ip_rcv"])?;
-    options.collectors.iter_mut().for_each(|(_, named)| *named = false);
+    for chosen in &mut options.collectors {
+        (chosen.named, chosen.with_probes) = (false, false);
+    }
     let mut session = Session::open(&kernel, options)?;
 
     let is_refused = |name: &str| refused.iter().any(|(refused, _)| *refused == name);

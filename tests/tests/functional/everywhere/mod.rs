@@ -3,6 +3,7 @@
 
 mod attach;
 mod cap;
+mod drops;
 mod fallback;
 mod filter_packets;
 mod filters;
