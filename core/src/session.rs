@@ -13,6 +13,7 @@
 //! Attachments go away when the session is refused, after everything has been written.
 
 mod attach;
+mod growth;
 mod kprobe;
 mod link;
 mod load;
@@ -39,11 +40,13 @@ use crate::error::{Error, ErrorKind};
 use crate::event::core_sections::Loss;
 use crate::filter::{self, Filter, FilterText};
 use crate::kernel::Kernel;
-use crate::kernel::privileges::Capability;
+use crate::kernel::features::Features;
+use crate::kernel::privileges::{Capability, needed as privileges_needed};
 use crate::kernel::tunnels::TunnelPorts;
 use crate::probe::{Origin, Probe, ProbeSpec, ProbeType, resolve};
 
 use attach::Attachments;
+use growth::Growth;
 use load::{Loaded, Plan, RefusedHook};
 use privileges::drop_privileges;
 
@@ -92,6 +95,8 @@ pub struct Options<'a> {
     pub ring_size: u32,
     /// Packets tracked at a time; a power of two.
     pub table_size: u32,
+    /// Functions in the stacks of recorded packets become probes, too.
+    pub probe_stack: bool,
     /// Events that are recorded in a second at most. When there are more, packets are left out with all of their events.
     pub max_events_per_second: Option<u32>,
 }
@@ -126,6 +131,8 @@ pub struct Session<'k> {
     limits: Option<String>,
     counters: LossCounters,
     max_events_per_second: Option<u32>,
+    features: Features,
+    growth: Option<Growth>,
     // Dropped in this order: detach, then unload.
     attachments: Attachments,
     loaded: Loaded,
@@ -234,6 +241,7 @@ impl<'k> Session<'k> {
                 event_interval: max_events_per_second.map_or(0, |events| NS_PER_SECOND.div_ceil(events.max(1).into())),
                 tracking: &tracking,
                 link_events,
+                may_grow: options.probe_stack,
             };
             let (loaded, refused) = load::load(&plan)?;
             warnings.extend(symbols.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
@@ -266,8 +274,11 @@ impl<'k> Session<'k> {
         let counters = LossCounters::new(&loaded, &attachments, features, &probes)?;
         let collectors_limits = collectors.iter().flat_map(|running| running.needs.limits.iter().copied());
         let limits = preflight::limits(kernel, features, &probes, collectors_limits);
+        let growth = options.probe_stack.then(|| Growth::new(&probes));
         Ok(Self {
             kernel,
+            growth,
+            features,
             probes,
             collectors,
             table,
@@ -331,13 +342,24 @@ impl<'k> Session<'k> {
     ) -> Result<Summary, Error> {
         let ring = self.loaded.map("ring")?;
         let stopped = AtomicBool::new(false);
-        let mut recorder = Recorder::new(self.kernel, &self.probes, &mut self.collectors);
+        let growth = self.growth.as_ref();
+        let mut recorder = Recorder::new(self.kernel, &self.probes, growth, &mut self.collectors);
         let (sender, receiver) = reader::queue();
-        let (loaded, counters) = (&self.loaded, &self.counters);
+        let (kernel, features) = (self.kernel, self.features);
+        let (loaded, counters, attachments) = (&self.loaded, &mut self.counters, &mut self.attachments);
         let (written, losses) = std::thread::scope(|scope| {
             // In here: when this returns early, the queue closes and the writer ends.
-            let mut collection =
-                Collection { loaded, counters, sender, reported: LossTable::new(), looked: Instant::now() };
+            let mut collection = Collection {
+                kernel,
+                loaded,
+                features,
+                counters,
+                growth,
+                attachments,
+                sender,
+                reported: LossTable::new(),
+                looked: Instant::now(),
+            };
             let mover_sender = collection.sender.clone();
             let (ring, stopped) = (&ring, &stopped);
             let mover = scope.spawn(move || {
@@ -400,8 +422,12 @@ fn sampling(loaded: &Loaded, max_events_per_second: u32) -> Result<Sampling, Err
 
 /// Collection that is going on, for whoever decides when it ends.
 pub struct Collection<'a> {
+    kernel: &'a Kernel,
     loaded: &'a Loaded,
-    counters: &'a LossCounters,
+    features: Features,
+    counters: &'a mut LossCounters,
+    growth: Option<&'a Growth>,
+    attachments: &'a mut Attachments,
     sender: SyncSender<Message>,
     /// What the file has been told of.
     reported: LossTable,
@@ -427,14 +453,34 @@ impl Collection<'_> {
         Ok(losses)
     }
 
-    /// Gives up, in the calling thread, all privileges but those `kept` and what [`Collection::losses`] takes. The threads of
-    /// the session have none.
+    /// Whether [`Collection::grow`] is to be called.
+    pub fn may_grow(&self) -> bool {
+        self.growth.is_some()
+    }
+
+    /// Adds functions with a packet that stood in stacks since the last time as probes, and returns what was attached to. Does nothing
+    /// when the session was not opened with `probe_stack`.
+    ///
+    /// # Errors
+    /// When the programs can't be told about them.
+    pub fn grow(&mut self) -> Result<Vec<String>, Error> {
+        let Some(growth) = self.growth else { return Ok(Vec::new()) };
+        let added = growth::grow(self.kernel, self.loaded, self.features, growth, self.attachments)?;
+        if !added.is_empty() {
+            self.counters.add(growth.names(), self.attachments);
+        }
+        Ok(added)
+    }
+
+    /// Gives up, in the calling thread, all privileges but those `kept` and what [`Collection::losses`] and [`Collection::grow`]
+    /// take. The threads of the session have none.
     ///
     /// # Errors
     /// When the kernel refuses.
     pub fn drop_privileges(&self, kept: &[Capability]) -> Result<(), Error> {
-        let own = self.counters.privileges()?;
-        drop_privileges(&[kept, own].concat())
+        let counting = self.counters.privileges()?.to_vec();
+        let growing = self.growth.map_or_else(Vec::new, |_| privileges_needed(self.kernel));
+        drop_privileges(&[kept, &counting, &growing].concat())
     }
 
     /// Tells the file the rest, behind which there is nothing more.

@@ -31,6 +31,10 @@ pub(crate) struct CollectArgs {
     /// Record the kernel stack at every probe
     #[arg(long)]
     pub(super) stack: bool,
+    /// Probe the functions, too, that stand in the stacks of recorded packets and have a packet as an argument. Records the stacks, as
+    /// with `--stack`
+    #[arg(long)]
+    pub(super) probe_stack: bool,
     /// Only packets that match, in the syntax of tcpdump: `host 10.0.0.1 and tcp port 80`. A packet passes from its first match on
     #[arg(short = 'f', long, value_name = "PCAP_FILTER")]
     filter_packet: Option<String>,

@@ -22,6 +22,9 @@ use crate::report;
 /// How often losses are looked at.
 const TICK: Duration = Duration::from_secs(1);
 
+/// How often functions that were found in stacks become probes.
+const GROWTH_TICK: Duration = Duration::from_millis(100);
+
 /// Why collection ends.
 #[derive(Debug)]
 pub(super) enum End {
@@ -122,17 +125,25 @@ impl Control {
         let deadline = args.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         // The command has been started, with what the user may do. To end it, should it run as somebody else, takes CAP_KILL.
         collection.drop_privileges(if has_job { &[Capability::CAP_KILL] } else { &[] })?;
-        let mut said = 0;
+        let (mut said, mut looked) = (0, Instant::now());
+        let tick = if collection.may_grow() { GROWTH_TICK } else { TICK };
         loop {
-            let left = deadline.map_or(TICK, |deadline| deadline.saturating_duration_since(Instant::now()).min(TICK));
+            let left = deadline.map_or(tick, |deadline| deadline.saturating_duration_since(Instant::now()).min(tick));
             match self.ends.recv_timeout(left) {
                 Ok(End::Command(status)) => return Ok(Some(status)),
                 Ok(End::Signal | End::Writer) | Err(RecvTimeoutError::Disconnected) => return Ok(None),
                 Err(RecvTimeoutError::Timeout) => {
-                    let lost = lost_events(&collection.losses()?);
-                    if lost > said {
-                        report::warning(format_args!("{lost} events lost so far"));
-                        said = lost;
+                    let added = collection.grow()?;
+                    if !added.is_empty() {
+                        report::line(&format!("probes added: {}", added.join(" ")));
+                    }
+                    if looked.elapsed() >= TICK {
+                        looked = Instant::now();
+                        let lost = lost_events(&collection.losses()?);
+                        if lost > said {
+                            report::warning(format_args!("{lost} events lost so far"));
+                            said = lost;
+                        }
                     }
                     if deadline.is_some_and(|deadline| deadline <= Instant::now()) || is_shown && nobody_reads() {
                         return Ok(None);

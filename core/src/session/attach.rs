@@ -93,6 +93,7 @@ pub(super) fn attach(
         loaded,
         features,
         probes,
+        first: 0,
         attachments: Attachments::default(),
         outcomes: vec![None; probes.len()],
         warnings: Vec::new(),
@@ -111,11 +112,41 @@ pub(super) fn attach(
     Ok((attacher.attachments, AttachTable { outcomes }, attacher.warnings))
 }
 
+/// Attaches entries of functions while collection goes on; their indices begin at `first`. Tells of each whether it could be attached.
+///
+/// # Errors
+/// When there is a defect of ours.
+pub(super) fn attach_added(
+    kernel: &Kernel,
+    loaded: &Loaded,
+    features: Features,
+    probes: &[Probe],
+    first: usize,
+    attachments: &mut Attachments,
+) -> Result<Vec<bool>, Error> {
+    let mut attacher = Attacher {
+        kernel,
+        loaded,
+        features,
+        probes,
+        first,
+        attachments: std::mem::take(attachments),
+        outcomes: vec![None; probes.len()],
+        warnings: Vec::new(),
+    };
+    let attached = attacher.functions(ProbeType::Kprobe);
+    *attachments = attacher.attachments;
+    attached?;
+    Ok(attacher.outcomes.iter().map(|outcome| matches!(outcome, Some(Ok(_)))).collect())
+}
+
 struct Attacher<'a> {
     kernel: &'a Kernel,
     loaded: &'a Loaded,
     features: Features,
     probes: &'a [Probe],
+    /// The index of the first one.
+    first: usize,
     attachments: Attachments,
     outcomes: Vec<Option<Result<Means, AttachError>>>,
     warnings: Vec<String>,
@@ -200,7 +231,7 @@ impl<'a> Attacher<'a> {
         }
         let names: Vec<CString> = indices.iter().map(|&index| c_name(&self.probes[index].target)).collect();
         let names: Vec<&CStr> = names.iter().map(CString::as_c_str).collect();
-        let cookies: Vec<u64> = indices.iter().map(|&index| index as u64).collect();
+        let cookies: Vec<u64> = indices.iter().map(|&index| (self.first + index) as u64).collect();
         match attach_multi(program, attach_type, &names, &cookies) {
             Ok(fd) => {
                 self.attachments.fds.push((means.name().to_owned(), fd));
@@ -236,7 +267,7 @@ impl<'a> Attacher<'a> {
             // Those that have several were sorted out before. Hidden addresses read as zero.
             let address = self.kernel.symbols().ok().and_then(|symbols| symbols.functions(&probe.target).next());
             let address = address.filter(|address| *address != 0);
-            let cookie = self.features.cookies.then_some(index as u64);
+            let cookie = self.features.cookies.then_some((self.first + index) as u64);
             let attach = |(program, is_return): &(ProgramMut<'_>, bool)| {
                 Ok((probe.to_string(), source.attach(program.as_fd(), &function, address, *is_return, cookie)?))
             };
@@ -261,12 +292,13 @@ impl<'a> Attacher<'a> {
                 if self.probes[index].probe_type == ProbeType::Kretprobe { wire::RETURN_ADDRESS_BIT as u64 } else { 0 };
             for address in symbols.functions(&self.probes[index].target) {
                 let address = address & !return_bit;
-                map.update(&address.to_ne_bytes(), &(index as u64).to_ne_bytes(), MapFlags::ANY).map_err(|error| {
-                    Error::new(
-                        ErrorKind::Failure,
-                        format!("the address of `{}` can't be entered: {error}", self.probes[index]),
-                    )
-                })?;
+                map.update(&address.to_ne_bytes(), &((self.first + index) as u64).to_ne_bytes(), MapFlags::ANY)
+                    .map_err(|error| {
+                        Error::new(
+                            ErrorKind::Failure,
+                            format!("the address of `{}` can't be entered: {error}", self.probes[index]),
+                        )
+                    })?;
             }
         }
         Ok(())

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use libbpf_rs::{MapCore, MapFlags, MapHandle, Object, ObjectBuilder, OpenObject};
 use tracer_ebpf::{objects, wire};
 
+use super::growth::MAX_ADDED;
 use super::tracking::LINK_PLACES;
 use super::variables::Variables;
 use super::{Running, messages};
@@ -40,11 +41,15 @@ pub(super) struct Plan<'a> {
     pub(super) tracking: &'a [&'static str],
     /// There is an event for each packet that another one takes in.
     pub(super) link_events: bool,
+    /// Probes may be added while collection goes on.
+    pub(super) may_grow: bool,
 }
 
 impl Plan<'_> {
     fn has(&self, probe_type: ProbeType) -> bool {
         self.probes.iter().any(|probe| probe.probe_type == probe_type)
+            // All that are added are entries of functions.
+            || self.may_grow && probe_type == ProbeType::Kprobe
     }
 
     /// The arguments that collectors want, each once: where one stands here is its slot.
@@ -74,6 +79,7 @@ pub struct ProgramReport {
 pub(super) struct Loaded {
     pub(super) object: Object,
     variables: Variables,
+    configurer: ProbeConfigurer,
 }
 
 /// The name of the program for a raw tracepoint of which so many arguments are read.
@@ -270,8 +276,9 @@ fn attempt(plan: &Plan<'_>, collectors: &[usize], filters: &[Vec<u8>]) -> Result
 
     let object = open.load().map_err(|error| Refusal::Libbpf { error, log: messages::take() })?;
     let looking = hooks.fold(0, |bits, running| bits | 1 << running.collector.hook.number);
-    configure_probes(&object, plan, looking)?;
-    let loaded = Loaded { object, variables };
+    let configurer = ProbeConfigurer::new(plan, looking);
+    configurer.configure(&object, plan)?;
+    let loaded = Loaded { object, variables, configurer };
     // Without a packet filter there is nobody who asks.
     if let Some(ports) = plan.tunnel_ports.filter(|_| plan.filters.iter().any(|filter| filter.packet.is_some())) {
         let map = loaded.map("tunnel_ports")?;
@@ -298,7 +305,8 @@ fn count_shift(plan: &Plan<'_>) -> u64 {
 }
 
 fn set_sizes(open: &mut OpenObject, plan: &Plan<'_>, event_size: u32) -> Result<(), Refusal> {
-    let probes = plan.probes.len() as u32 + wire::LINK_PLACES;
+    let added = if plan.may_grow { MAX_ADDED } else { 0 };
+    let probes = (plan.probes.len() + LINK_PLACES.len() + added) as u32;
     let cpus = libbpf_rs::num_possible_cpus()? as u32;
     for mut map in open.maps_mut() {
         match map.name().to_str() {
@@ -346,14 +354,32 @@ fn choose_programs(open: &mut OpenObject, plan: &Plan<'_>) {
     }
 }
 
-/// `collectors`: those that look at the probes, one bit for each.
-fn configure_probes(object: &Object, plan: &Plan<'_>, collectors: u32) -> Result<(), Refusal> {
-    let map = object
-        .maps()
-        .find(|map| map.name() == "probes")
-        .ok_or_else(|| Error::new(ErrorKind::Failure, "the eBPF programs have no table of probes"))?;
-    let wanted = plan.wanted_arguments();
-    for (index, probe) in plan.probes.iter().enumerate() {
+/// What turns a probe into what the programs know about it.
+struct ProbeConfigurer {
+    /// Those that look at the probes, one bit for each.
+    collectors: u32,
+    wanted: Vec<&'static WantedArgument>,
+    /// The filter of probes that have none of their own.
+    filter: FilterText,
+    /// All filters: their text, and the flags that they put on probes with a packet and on those without.
+    filters: Vec<(FilterText, [u32; 2])>,
+    /// How many probes and places there are from the start.
+    first_added: usize,
+}
+
+impl ProbeConfigurer {
+    fn new(plan: &Plan<'_>, collectors: u32) -> Self {
+        let flags = |filter: &Filter| [true, false].map(|has_packet| filter.probe_flags(has_packet));
+        Self {
+            collectors,
+            wanted: plan.wanted_arguments(),
+            filter: plan.filter.clone(),
+            filters: plan.filters.iter().map(|filter| (filter.text.clone(), flags(filter))).collect(),
+            first_added: plan.probes.len() + LINK_PLACES.len(),
+        }
+    }
+
+    fn config(&self, probe: &Probe) -> wire::probe_config {
         let none = wire::NO_ARGUMENT as u8;
         let (packet_argument, packet_offset, mut flags) = match probe.packet {
             PacketPlace::Nowhere => (none, 0, 0),
@@ -370,17 +396,18 @@ fn configure_probes(object: &Object, plan: &Plan<'_>, collectors: u32) -> Result
             flags |= wire::PROBE_TRACEPOINT;
         }
         let mut arguments = [none; wire::ARGUMENT_SLOTS as usize];
-        for (slot, wanted) in arguments.iter_mut().zip(&wanted) {
+        for (slot, wanted) in arguments.iter_mut().zip(&self.wanted) {
             *slot = wanted.of(probe).unwrap_or(none);
         }
-        let text = probe.filter.as_ref().unwrap_or(plan.filter);
-        let number = plan.filters.iter().zip(1..).find(|(filter, _)| filter.text == *text);
-        let filter = number.map(|(filter, number)| (filter.probe_flags(probe.packet != PacketPlace::Nowhere), number));
+        let text = probe.filter.as_ref().unwrap_or(&self.filter);
+        let number = self.filters.iter().zip(1..).find(|((filter, _), _)| filter == text);
+        let filter =
+            number.map(|((_, flags), number)| (flags[usize::from(probe.packet == PacketPlace::Nowhere)], number));
         let (filter_flags, filter) = filter.filter(|(flags, _)| *flags != 0).unwrap_or_default();
         flags |= filter_flags;
         let beside = |argument: Option<u8>| argument.filter(|_| probe.packet == PacketPlace::Nowhere).unwrap_or(none);
-        let config = wire::probe_config {
-            collectors,
+        wire::probe_config {
+            collectors: self.collectors,
             flags: flags as u16,
             packet_offset,
             packet_argument,
@@ -394,32 +421,57 @@ fn configure_probes(object: &Object, plan: &Plan<'_>, collectors: u32) -> Result
             filter,
             arguments,
             ..Default::default()
-        };
-        set_config(&map, index, &config)?;
+        }
     }
-    let none = wire::NO_ARGUMENT as u8;
-    let config = wire::probe_config {
-        collectors,
-        packet_argument: none,
-        device_argument: none,
-        namespace_argument: none,
-        socket_argument: none,
-        arguments: [none; wire::ARGUMENT_SLOTS as usize],
-        ..Default::default()
-    };
-    for place in 0..LINK_PLACES.len() {
-        set_config(&map, plan.probes.len() + place, &config)?;
+
+    /// Of a place where tracking makes events: there are no arguments, and the packet is known.
+    fn place(&self) -> wire::probe_config {
+        let none = wire::NO_ARGUMENT as u8;
+        wire::probe_config {
+            collectors: self.collectors,
+            packet_argument: none,
+            device_argument: none,
+            namespace_argument: none,
+            socket_argument: none,
+            arguments: [none; wire::ARGUMENT_SLOTS as usize],
+            ..Default::default()
+        }
     }
-    Ok(())
+
+    /// Tells the programs about all probes and places.
+    fn configure(&self, object: &Object, plan: &Plan<'_>) -> Result<(), Refusal> {
+        let map = object
+            .maps()
+            .find(|map| map.name() == "probes")
+            .ok_or_else(|| Error::new(ErrorKind::Failure, "the eBPF programs have no table of probes"))?;
+        let probes = plan.probes.iter().map(|probe| self.config(probe));
+        let places = LINK_PLACES.iter().map(|_| self.place());
+        for (index, config) in probes.chain(places).enumerate() {
+            set_config(&map, index, &config)?;
+        }
+        Ok(())
+    }
 }
 
-fn set_config(map: &impl MapCore, index: usize, config: &wire::probe_config) -> Result<(), Refusal> {
+fn set_config(map: &impl MapCore, index: usize, config: &wire::probe_config) -> Result<(), libbpf_rs::Error> {
     // SAFETY: the struct has explicit padding only, so all of its bytes are initialised.
     let bytes = unsafe { std::slice::from_raw_parts(std::ptr::from_ref(config).cast::<u8>(), size_of_val(config)) };
-    Ok(map.update(&(index as u32).to_ne_bytes(), bytes, MapFlags::ANY)?)
+    map.update(&(index as u32).to_ne_bytes(), bytes, MapFlags::ANY)
 }
 
 impl Loaded {
+    /// The index of the probe that is added with this number.
+    pub(super) fn added_index(&self, number: usize) -> usize {
+        self.configurer.first_added + number
+    }
+
+    /// Tells the programs about a probe that is added.
+    pub(super) fn configure_added(&self, number: usize, probe: &Probe) -> Result<(), Error> {
+        let config = self.configurer.config(probe);
+        set_config(&self.map("probes")?, self.added_index(number), &config)
+            .map_err(|error| Error::new(ErrorKind::Failure, format!("`{probe}` can't be added: {error:#}")))
+    }
+
     /// Size and cost of each program that was loaded.
     pub(super) fn programs(&self) -> Vec<ProgramReport> {
         let loaded = self.object.progs_mut().filter(|program| program.autoload());

@@ -40,8 +40,11 @@ pub fn is_lost_event(cause: &str) -> bool {
 pub(super) struct LossCounters {
     losses: MapHandle,
     probes: Vec<String>,
+    /// Where in them those stand that were added while collection went on.
+    first_added: usize,
     /// Name and descriptor of every program that is attached.
     programs: Vec<(String, i32)>,
+    counts_misses: bool,
     /// The same for every attachment, where the kernel counts what they miss.
     links: Vec<(String, i32)>,
 }
@@ -61,18 +64,14 @@ impl LossCounters {
             .map(|program| (program.name().to_string_lossy().into_owned(), program.as_fd().as_raw_fd()))
             .collect();
         programs.extend(attachments.program_fds().map(|fd| ("raw_tracepoint".to_owned(), fd)));
-        // There can be thousands.
-        let links = attachments.link_fds().filter(|_| features.counts_misses);
-        let links = links.map(|(probe, fd)| (probe.to_owned(), fd)).collect();
+        let places = LINK_PLACES.iter().map(|place| format!("kretprobe:{place}"));
         Ok(Self {
             losses: loaded.map("losses")?,
-            probes: probes
-                .iter()
-                .map(Probe::to_string)
-                .chain(LINK_PLACES.iter().map(|place| format!("kretprobe:{place}")))
-                .collect(),
+            probes: probes.iter().map(Probe::to_string).chain(places).collect(),
+            first_added: probes.len() + LINK_PLACES.len(),
             programs,
-            links,
+            counts_misses: features.counts_misses,
+            links: links(attachments, features.counts_misses),
         })
     }
 
@@ -87,6 +86,13 @@ impl LossCounters {
             scope.spawn(readable).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         });
         Ok(if readable? { &[] } else { &[Capability::CAP_BPF] })
+    }
+
+    /// Looks at these probes, too, which stand behind the others. `attachments`: all that there are now.
+    pub(super) fn add(&mut self, probes: Vec<String>, attachments: &Attachments) {
+        self.probes.truncate(self.first_added);
+        self.probes.extend(probes);
+        self.links = links(attachments, self.counts_misses);
     }
 
     /// All counts so far.
@@ -143,6 +149,11 @@ impl LossCounters {
         add("tracking_unlinked", None, tracking.unlinked);
         Ok(table)
     }
+}
+
+/// There can be thousands: none where they count nothing.
+fn links(attachments: &Attachments, counts_misses: bool) -> Vec<(String, i32)> {
+    attachments.link_fds().filter(|_| counts_misses).map(|(probe, fd)| (probe.to_owned(), fd)).collect()
 }
 
 /// Hits that the kernel skipped because a program was running already.

@@ -15,6 +15,7 @@ use crate::kernel::symbol_source::SymbolSource;
 use crate::probe::{Probe, ProbeType};
 
 use super::Running;
+use super::growth::Growth;
 use super::tracking::LINK_PLACES;
 
 /// Turns records into event lines. Allocates for a stack that was not seen before, and for nothing else.
@@ -26,7 +27,10 @@ pub(super) struct Recorder<'k> {
     probes: Vec<(String, KernelProbeType)>,
     frames: HashMap<u64, Cow<'static, str>>,
     json: EventJson,
-    /// Events written, by probe; the places come last.
+    /// The index of the first probe that is added while collection goes on, if any are.
+    first_added: usize,
+    growth: Option<&'k Growth>,
+    /// Events written, by probe; the places and what was added come last.
     pub(super) stored: Vec<u64>,
     /// Records that could not be read, and what was wrong with the first.
     pub(super) unreadable: u64,
@@ -35,7 +39,12 @@ pub(super) struct Recorder<'k> {
 
 impl<'k> Recorder<'k> {
     /// Takes the decoders of the collectors, each of which is the only one of its number.
-    pub(super) fn new(kernel: &Kernel, probes: &[Probe], collectors: &'k mut [Running]) -> Self {
+    pub(super) fn new(
+        kernel: &Kernel,
+        probes: &[Probe],
+        growth: Option<&'k Growth>,
+        collectors: &'k mut [Running],
+    ) -> Self {
         let mut by_number: Vec<Option<&mut dyn Decode>> = Vec::new();
         for running in collectors {
             let number = usize::from(running.collector.hook.number);
@@ -58,6 +67,8 @@ impl<'k> Recorder<'k> {
             frames: HashMap::new(),
             json: EventJson::new(),
             stored: vec![0; probes.len()],
+            first_added: probes.len(),
+            growth,
             probes,
             unreadable: 0,
             first_error: None,
@@ -91,9 +102,22 @@ impl<'k> Recorder<'k> {
         Ok(self.json.finish())
     }
 
+    /// Learns about probes that were added, up to this index.
+    fn learn(&mut self, index: usize) {
+        while let Some(probe) = self.growth.and_then(|growth| growth.added(self.probes.len() - self.first_added))
+            && self.probes.len() <= index
+        {
+            self.probes.push((probe.target, KernelProbeType::Kprobe));
+            self.stored.push(0);
+        }
+    }
+
     fn build(&mut self, record: &[u8]) -> Result<usize, DecodeError> {
         let (header, mut rest) = wire::record_header::read(wire::COLLECTOR_CORE as u8, record)?;
         let probe = header.probe as usize;
+        if probe >= self.probes.len() {
+            self.learn(probe);
+        }
         let (symbol, probe_type) = self.probes.get(probe).ok_or(DecodeError::Kind(wire::COLLECTOR_CORE as u8))?;
 
         self.json.begin();
@@ -108,7 +132,7 @@ impl<'k> Recorder<'k> {
         let stack = find_stack(rest)?;
         let frames: Option<Vec<Cow<'_, str>>> = match stack {
             None => None,
-            Some(stack) => Some(name_frames(&self.symbols, &mut self.frames, stack)),
+            Some(stack) => Some(name_frames(&self.symbols, &mut self.frames, self.growth, stack)),
         };
         self.json.section(&KernelSection {
             symbol: Cow::Borrowed(symbol),
@@ -160,12 +184,14 @@ fn find_stack(mut rest: &[u8]) -> Result<Option<&[u8]>, DecodeError> {
 fn name_frames<'a>(
     symbols: &SymbolSource,
     known: &'a mut HashMap<u64, Cow<'static, str>>,
+    growth: Option<&Growth>,
     stack: &[u8],
 ) -> Vec<Cow<'a, str>> {
     let addresses = || stack.chunks_exact(8).map(|bytes| u64::from_ne_bytes(bytes.try_into().unwrap_or_default()));
     for address in addresses() {
         if let Entry::Vacant(entry) = known.entry(address) {
-            entry.insert(symbols.locate(address).unwrap_or_else(|| format!("{address:#x}")).into());
+            let frame = entry.insert(symbols.locate(address).unwrap_or_else(|| format!("{address:#x}")).into());
+            growth.inspect(|growth| growth.frame(frame));
         }
     }
     let names = addresses().filter_map(|address| known.get(&address)).map(|name| Cow::Borrowed(&**name));
@@ -284,7 +310,7 @@ mod tests {
             needs: Needs::default(),
             decoder: Box::new(Lengths(Vec::new())),
         }];
-        test(&mut Recorder::new(&kernel, &[probe], &mut running));
+        test(&mut Recorder::new(&kernel, &[probe], None, &mut running));
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod output;
 mod paths;
 mod payload;
 mod privileges;
+mod probe_stack;
 mod start;
 mod stop;
 mod trouble;
