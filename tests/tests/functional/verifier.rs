@@ -66,6 +66,7 @@ pub(crate) fn options<'a>(
         arguments,
         probes: probes.iter().map(|probe| probe.parse::<ProbeSpec>()).collect::<Result<_, _>>()?,
         stack: false,
+        probe_stack: false,
         ring_size: 1 << 20,
         table_size: 16_384,
         filter: FilterText::default(),

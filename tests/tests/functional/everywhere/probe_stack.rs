@@ -17,7 +17,7 @@ fn functions_in_stacks_become_probes_of_matching_packets_only() -> Result<()> {
     let probes = ["-p", "tp:net:net_dev_start_xmit", "-p", "icmp_rcv"];
     let arguments = ["-c", "skb,skb-tracking", "-f", "icmp", "--probe-stack"].into_iter().chain(probes);
     let recorded = Tracer::collect(arguments).during(|recording| {
-        let path = recording.path();
+        let path = recording.file("events.json");
         until("the callers are probed", || {
             topology.red.ping("10.0.0.2", 1)?;
             // Nothing listens there: packets that don't match, on the same way.
