@@ -169,7 +169,7 @@ impl<'k> Session<'k> {
                 Err(error) => warnings.push(format!("collector `{}` is off: {error}", collector.name)),
             }
         }
-        let filter_objects = filter::objects(&options.filters, options.tunnel_ports.is_some())?;
+        let filter_objects = filter::objects(&options.filters, options.tunnel_ports.is_some(), features.direct_reads)?;
         let mut specs = options.probes;
         specs.extend(collectors.iter().flat_map(|running| running.needs.probes.iter().cloned()));
         let tracking = match collectors.iter().find_map(|running| running.needs.tracking.clone()) {

@@ -118,7 +118,7 @@ INTERNAL u64 tracked_number(u64 head)
 {
 	u64 *number;
 
-	if (next_number == 1 || !may_be_tracked(head))
+	if (!may_be_tracked(head))
 		return 0;
 	number = bpf_map_lookup_elem(&buffers, &head);
 	return number && packet_numbered(*number) ? *number : 0;

@@ -162,7 +162,8 @@ fn refused_filter(plan: &Plan<'_>) -> Result<Option<Error>, Error> {
         return Ok(None);
     }
     for filter in plan.filters {
-        let objects = filter::objects(std::slice::from_ref(filter), plan.tunnel_ports.is_some())?;
+        let (inner, direct_reads) = (plan.tunnel_ports.is_some(), plan.features.direct_reads);
+        let objects = filter::objects(std::slice::from_ref(filter), inner, direct_reads)?;
         if let Err(refusal) = attempt(plan, &[], &objects) {
             return Ok(Some(filter_error(&format!("{filter}"), filter.longest_program(), &refusal)));
         }
@@ -239,7 +240,9 @@ fn is_noise(line: &str) -> bool {
 fn attempt(plan: &Plan<'_>, collectors: &[usize], filters: &[Vec<u8>]) -> Result<Loaded, Refusal> {
     let hooks = collectors.iter().map(|&index| &plan.collectors[index]);
     let atomics = if plan.features.fetch_atomics { objects::ATOMIC_FETCH } else { objects::ATOMIC_PLAIN };
-    let mut parts = vec![objects::ENGINE, objects::TRACKING, objects::SAMPLING, atomics, plan.dispatcher];
+    // A map must be defined before another object speaks of it: the linker would not find its place.
+    let engine = if plan.features.direct_reads { objects::ENGINE_DIRECT } else { objects::ENGINE };
+    let mut parts = vec![objects::TRACKING, engine, objects::SAMPLING, atomics, plan.dispatcher];
     if plan.has(ProbeType::Kprobe) {
         parts.push(objects::KPROBE);
     }
