@@ -62,7 +62,7 @@ struct {
  */
 struct count_map buffer_counts SEC(".maps");
 
-const volatile u64 count_shift = 63;
+const volatile u32 count_shift = 31;
 
 /* Packets whose buffer is being replaced right now, by the address of their sk_buff. */
 struct replacement {

@@ -300,8 +300,8 @@ fn buffer_counts(plan: &Plan<'_>) -> u32 {
 }
 
 /// The upper bits of a multiplied address choose the count.
-fn count_shift(plan: &Plan<'_>) -> u64 {
-    u64::from(u64::BITS - buffer_counts(plan).ilog2())
+fn count_shift(plan: &Plan<'_>) -> u32 {
+    u32::BITS - buffer_counts(plan).ilog2()
 }
 
 fn set_sizes(open: &mut OpenObject, plan: &Plan<'_>, event_size: u32) -> Result<(), Refusal> {
