@@ -143,11 +143,14 @@ static __always_inline u64 read_packet(struct hit *hit, struct scratch *scratch)
 /* Reads what a packet filter needs, and returns the packet's buffer. */
 static __always_inline u64 read_places(struct hit *hit, struct scratch *scratch)
 {
+	struct sk_buff *copy = (void *)scratch->skb;
 	u64 head = head_of((u64)hit->packet);
 
 	/* The filter reads the rest in its place. */
-	if (head)
+	if (head) {
+		copy->head = (void *)head;
 		return head;
+	}
 	return copy_packet(hit, scratch, bpf_core_field_offset(struct sk_buff, len),
 			   bpf_core_field_offset(struct sk_buff, data) + sizeof(unsigned char *));
 }

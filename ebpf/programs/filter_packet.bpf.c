@@ -145,8 +145,9 @@ static __always_inline enum packet_kind view_packet(struct scratch *scratch, u32
 {
 	const struct sk_buff *skb = places_of(packet, scratch);
 	struct packet_view *view = &scratch->view;
-	u64 head = (u64)skb->head;
-	u32 data = (u64)skb->data - head, tail = skb->tail, start = ethernet_header(skb, packet, data, tail), prefix = 0;
+	u64 head = (u64)((struct sk_buff *)scratch->skb)->head;
+	u32 data = data_of(packet, scratch) - head;
+	u32 tail = skb->tail, start = ethernet_header(skb, packet, data, tail), prefix = 0;
 	enum packet_kind kind = PACKET_ETHERNET;
 
 	view->skb = packet;

@@ -15,16 +15,27 @@
 /* For the verifier only: the call becomes a move. */
 extern void *bpf_rdonly_cast(const void *object, u32 type) __ksym;
 
-/* The packet's `sk_buff`: itself, or as much of it as read_places() in the engine has copied. */
+/* The packet's `sk_buff`: itself, or as much of it as the engine has copied, which is `head` at least. */
 static __always_inline const struct sk_buff *places_of(u64 packet, struct scratch *scratch)
 {
 	return bpf_rdonly_cast((void *)packet, bpf_core_type_id_kernel(struct sk_buff));
 }
 
-/* The packet's buffer. 0: it could not be read, or not in this way. */
+/* A struct that is nothing but words, more than a window has. */
+static __always_inline const u64 *words_at(u64 address)
+{
+	return bpf_rdonly_cast((void *)address, bpf_core_type_id_kernel(struct pt_regs));
+}
+
+/* As words, because from 6.17 on what is loaded as a pointer is memory, with which nothing can be calculated. 0: it can't be read. */
 static __always_inline u64 head_of(u64 packet)
 {
-	return (u64)places_of(packet, NULL)->head;
+	return *words_at(packet + bpf_core_field_offset(struct sk_buff, head));
+}
+
+static __always_inline u64 data_of(u64 packet, struct scratch *scratch)
+{
+	return *words_at(packet + bpf_core_field_offset(struct sk_buff, data));
 }
 
 /*
@@ -33,8 +44,7 @@ static __always_inline u64 head_of(u64 packet)
  */
 static __always_inline bool copy_whole_window(struct packet_view *view)
 {
-	/* A struct that is nothing but words, as many as the window has and more. */
-	const u64 *from = bpf_rdonly_cast((void *)view->start, bpf_core_type_id_kernel(struct pt_regs));
+	const u64 *from = words_at(view->start);
 	u64 *to = (void *)view->window, first = from[0], second = from[1];
 
 	to[0] = first;
@@ -56,6 +66,11 @@ static __always_inline const struct sk_buff *places_of(u64 packet, struct scratc
 static __always_inline u64 head_of(u64 packet)
 {
 	return 0;
+}
+
+static __always_inline u64 data_of(u64 packet, struct scratch *scratch)
+{
+	return (u64)((struct sk_buff *)scratch->skb)->data;
 }
 
 static __always_inline bool copy_whole_window(struct packet_view *view)
