@@ -138,11 +138,11 @@ impl Filter {
 }
 
 /// The objects that filters take, with the generated functions in them. Filters are numbered from 1 on, in their order. `inner`:
-/// packet filters look at packets in tunnels, too.
+/// packet filters look at packets in tunnels, too. `direct_reads`: the kernel has them (`Features`).
 ///
 /// # Errors
 /// When they are more or larger than can be linked.
-pub(crate) fn objects(filters: &[Filter], inner: bool) -> Result<Vec<Vec<u8>>, Error> {
+pub(crate) fn objects(filters: &[Filter], inner: bool, direct_reads: bool) -> Result<Vec<Vec<u8>>, Error> {
     if filters.len() > MAX_FILTERS {
         return Err(Error::new(
             ErrorKind::BadFilter,
@@ -153,9 +153,14 @@ pub(crate) fn objects(filters: &[Filter], inner: bool) -> Result<Vec<Vec<u8>>, E
     let choose_packet = |of: fn(&Filter) -> Option<&Program>| Program::choose(filters.iter().map(of), Register::R2);
     let mut objects = Vec::new();
     if filters.iter().any(|filter| filter.packet.is_some()) {
-        objects.push(objects::FILTER_PACKET.to_vec());
+        let (packet, inner_packet) = if direct_reads {
+            (objects::FILTER_PACKET_DIRECT, objects::FILTER_INNER_DIRECT)
+        } else {
+            (objects::FILTER_PACKET, objects::FILTER_INNER)
+        };
+        objects.push(packet.to_vec());
         if inner {
-            objects.push(objects::FILTER_INNER.to_vec());
+            objects.push(inner_packet.to_vec());
         }
         let ethernet = choose_packet(|filter| filter.packet.as_ref().map(|packet| &packet.ethernet))?;
         objects.push(graft::graft(objects::FILTER_ETHERNET, "filter_ethernet", &ethernet)?);

@@ -229,6 +229,7 @@ impl Trial {
                 "hits of kprobes that the kernel skips are counted",
                 Some(limits::MISSES_NOT_COUNTED),
             ),
+            feature("direct reads", features.direct_reads, "packet filters read packets without a helper", None),
             feature("fetch atomics", features.fetch_atomics, "programs count without races", None),
         ]
     }

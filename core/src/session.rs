@@ -195,7 +195,7 @@ impl<'k> Session<'k> {
                 Err(error) => warnings.push(format!("collector `{}` is off: {error}", collector.name)),
             }
         }
-        let filter_objects = filter::objects(&options.filters, options.tunnel_ports.is_some())?;
+        let filter_objects = filter::objects(&options.filters, options.tunnel_ports.is_some(), features.direct_reads)?;
         let mut specs = options.probes;
         specs.extend(collectors.iter().flat_map(|running| running.needs.probes.iter().cloned()));
         let link_events = collectors.iter().any(|running| running.needs.tracking.is_some());

@@ -11,3 +11,8 @@ INTERNAL u64 fetch_or(u64 *value, u64 bits)
 {
 	return value ? __sync_fetch_and_or(value, bits) : 0;
 }
+
+INTERNAL u64 exchange(u64 *value, u64 new_value)
+{
+	return value ? __sync_lock_test_and_set(value, new_value) : 0;
+}

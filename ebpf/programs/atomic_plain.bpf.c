@@ -26,3 +26,14 @@ INTERNAL u64 fetch_or(u64 *value, u64 bits)
 	*(volatile u64 *)value = old | bits;
 	return old;
 }
+
+INTERNAL u64 exchange(u64 *value, u64 new_value)
+{
+	u64 old;
+
+	if (!value)
+		return 0;
+	old = *(volatile u64 *)value;
+	*(volatile u64 *)value = new_value;
+	return old;
+}

@@ -2,6 +2,7 @@
 /* From a hit to a record in the ring. The programs of the probe types call process(). */
 #include <tracer/engine.h>
 #include <tracer/atomic.h>
+#include <tracer/direct.h>
 #include <tracer/dispatch.h>
 #include <tracer/filter.h>
 #include <tracer/packet.h>
@@ -109,7 +110,7 @@ static __always_inline struct scratch *claim_scratch(struct hit *hit)
 		u32 key = first + i;
 		struct scratch *slot = bpf_map_lookup_elem(&scratch_memory, &key);
 
-		if (slot && !fetch_or(&slot->busy, 1)) {
+		if (slot && !exchange(&slot->busy, 1)) {
 			hit->slot = key;
 			return slot;
 		}
@@ -142,9 +143,17 @@ static __always_inline u64 read_packet(struct hit *hit, struct scratch *scratch)
 	return head;
 }
 
-/* Reads what a packet filter needs. */
+/* Reads what a packet filter needs, and returns the packet's buffer. */
 static __always_inline u64 read_places(struct hit *hit, struct scratch *scratch)
 {
+	struct sk_buff *copy = (void *)scratch->skb;
+	u64 head = head_of((u64)hit->packet);
+
+	/* The filter reads the rest in its place. */
+	if (head) {
+		copy->head = (void *)head;
+		return head;
+	}
 	return copy_packet(hit, scratch, bpf_core_field_offset(struct sk_buff, len),
 			   bpf_core_field_offset(struct sk_buff, data) + sizeof(unsigned char *));
 }
@@ -195,7 +204,7 @@ static __always_inline bool is_wanted(struct hit *hit, struct scratch *scratch)
 
 	if (hit->packet)
 		head = is_partial ? read_places(hit, scratch) : scratch ? read_packet(hit, scratch) : read_head(hit);
-	if (tracking_enabled && head)
+	if (tracking_enabled && head && may_be_tracked(head))
 		hit->number = tracked_number(head);
 	if (filter && !(hit->number && has_passed(hit->number, filter))) {
 		if (!passes_filter(hit, scratch))

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* From a packet to what a packet filter sees of it. */
+#include <tracer/direct.h>
 #include <tracer/filter.h>
 #include <tracer/packet.h>
 #include <tracer/window.h>
@@ -142,9 +143,11 @@ __noinline int header_from_socket(u32 slot, u64 owner, u32 payload, u32 has_tran
 /* Finds out how the packet begins, and makes the view of it. */
 static __always_inline enum packet_kind view_packet(struct scratch *scratch, u32 slot, u64 packet, u32 flags, u64 socket)
 {
-	const struct sk_buff *skb = (void *)scratch->skb;
+	const struct sk_buff *skb = places_of(packet, scratch);
 	struct packet_view *view = &scratch->view;
-	u32 data = skb->data - skb->head, tail = skb->tail, start = ethernet_header(skb, packet, data), prefix = 0;
+	u64 head = (u64)((struct sk_buff *)scratch->skb)->head;
+	u32 data = data_of(packet, scratch) - head;
+	u32 tail = skb->tail, start = ethernet_header(skb, packet, data, tail), prefix = 0;
 	enum packet_kind kind = PACKET_ETHERNET;
 
 	view->skb = packet;
@@ -181,7 +184,7 @@ static __always_inline enum packet_kind view_packet(struct scratch *scratch, u32
 	view->wire_length = skb->len + data - start + prefix;
 	view->length = view->wire_length;
 	view->linear = tail - start + prefix;
-	view->start = (u64)skb->head + start - prefix;
+	view->start = head + start - prefix;
 	if (kind == PACKET_ETHERNET && !prefix && flags & PROBE_FILTER_VLAN && has_vlan_tag(skb)) {
 		/* The length is what the kernel says it is, for the filters of packet sockets, too. */
 		if (bpf_probe_read_kernel(view->window, ETHERNET_ADDRESSES, (void *)view->start)) {

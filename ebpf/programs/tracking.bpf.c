@@ -64,7 +64,7 @@ struct {
  */
 struct count_map buffer_counts SEC(".maps");
 
-const volatile u64 count_shift = 63;
+const volatile u32 count_shift = 31;
 
 static __always_inline struct packet *packet_at(u64 number)
 {
@@ -107,7 +107,7 @@ INTERNAL u64 tracked_number(u64 head)
 {
 	u64 *number;
 
-	if (next_number == 1 || !may_be_tracked(head))
+	if (!may_be_tracked(head))
 		return 0;
 	number = bpf_map_lookup_elem(&buffers, &head);
 	return number && packet_numbered(*number) ? *number : 0;

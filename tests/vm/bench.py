@@ -43,10 +43,10 @@ SCENARIOS = [
      "budget": 1000},
     # Pings are not what the filter takes.
     {"name": "filtered out", "arguments": ["-c", "skb,skb-tracking,dev,ns", "-p", "kprobe:ip_rcv", *FILTER],
-     "budget": 950},
+     "budget": 700},
     # Once a packet was tracked it is looked up whether a packet is.
     {"name": "filtered out, tracking", "arguments": ["-c", "skb,skb-tracking,dev,ns", "-p", "kprobe:ip_rcv", *FILTER],
-     "first": CONNECT, "budget": 1050},
+     "first": CONNECT, "budget": 700},
     {"name": "filtered out, ten probes",
      "arguments": ["-c", "skb,skb-tracking,dev,ns", *(word for probe in TEN_PROBES for word in ("-p", probe)), *FILTER],
      "first": CONNECT},

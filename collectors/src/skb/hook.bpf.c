@@ -104,7 +104,7 @@ static __always_inline void append_packet(struct hit *hit, const struct sk_buff 
 	struct skb_packet_event *event;
 	u16 ethertype = 0;
 
-	start = ethernet_header(skb, hit->address, data);
+	start = ethernet_header(skb, hit->address, data, tail);
 	if (start == HEADER_UNSET) {
 		start = skb->network_header;
 		ethertype = skb->protocol;

@@ -242,8 +242,18 @@ impl<'a> Types<'a> {
 
     /// The size of a struct in bytes.
     pub fn struct_size(&self, name: &str) -> Option<u32> {
-        let all = (self.own.first_type..).take(self.own.types.len()).filter_map(|id| self.own.raw(id));
-        all.filter(|raw| raw.kind == KIND_STRUCT).find(|raw| self.string(raw.name) == Some(name)).map(|raw| raw.to)
+        self.struct_named(name).map(|(_, raw)| raw.to)
+    }
+
+    /// The number of a struct.
+    pub fn struct_id(&self, name: &str) -> Option<u32> {
+        self.struct_named(name).map(|(id, _)| id)
+    }
+
+    fn struct_named(&self, name: &str) -> Option<(u32, RawType)> {
+        let ids = (self.own.first_type..).take(self.own.types.len());
+        let mut all = ids.filter_map(|id| Some((id, self.own.raw(id)?)));
+        all.find(|(_, raw)| raw.kind == KIND_STRUCT && self.string(raw.name) == Some(name))
     }
 
     /// The names and values of an enum.

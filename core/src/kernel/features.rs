@@ -24,6 +24,8 @@ pub struct Features {
     pub kprobe_multi: bool,
     /// One program for entry and return, with memory between the two (6.10 with CONFIG_FPROBE).
     pub kprobe_session: bool,
+    /// Programs can load from any address without a helper (6.2, with a JIT compiler).
+    pub direct_reads: bool,
     /// Programs can read the kernel's memory; a kernel that is locked down for confidentiality does not let them.
     pub reads_memory: bool,
     /// The hits of kprobes that are skipped are counted for each attachment (6.7).
@@ -60,6 +62,7 @@ impl Features {
             tracepoint_cookies: load(tracepoint, 0, &[CALL_COOKIE, EXIT]).is_ok(),
             kprobe_multi: multi(libbpf_sys::BPF_TRACE_KPROBE_MULTI),
             kprobe_session: multi(libbpf_sys::BPF_TRACE_KPROBE_SESSION),
+            direct_reads: cast(kernel).is_some_and(|call| load(kprobe, 0, &call).is_ok()),
             reads_memory: load(kprobe, 0, &[FRAME, FRAME_MINUS_8, SIZE_8, FROM_0, CALL_READ, MOVE_0, EXIT]).is_ok(),
             counts_misses: link_info_size(kernel).is_some_and(|size| size >= LINK_INFO_WITH_MISSES),
         })
@@ -71,6 +74,17 @@ const LINK_INFO_WITH_MISSES: u32 = 56;
 
 fn link_info_size(kernel: &Kernel) -> Option<u32> {
     Types::new(kernel.vmlinux().ok()?, None).struct_size("bpf_link_info")
+}
+
+/// A program that loads from an address which is no pointer for the verifier until a function of the kernel has made it one; `None`
+/// where there is no such function.
+fn cast(kernel: &Kernel) -> Option<[[u8; 8]; 6]> {
+    let types = Types::new(kernel.vmlinux().ok()?, None);
+    let (function, target) = (types.function_id("bpf_rdonly_cast")?, types.struct_id("sk_buff")?);
+    let type_of_target = instruction(0xb7, 2, 0, target.cast_signed());
+    // BPF_PSEUDO_KFUNC_CALL
+    let call = instruction(0x85, 0x20, 0, function.cast_signed());
+    Some([ADDRESS_0, type_of_target, call, LOAD, MOVE_0, EXIT])
 }
 
 impl MoreFeatures {
@@ -126,6 +140,10 @@ const SIZE_8: [u8; 8] = instruction(0xb7, 0x02, 0, 8);
 const FROM_0: [u8; 8] = instruction(0xb7, 0x03, 0, 0);
 /// r0 = bpf_probe_read_kernel(r1, r2, r3)
 const CALL_READ: [u8; 8] = instruction(0x85, 0, 0, libbpf_sys::BPF_FUNC_probe_read_kernel as i32);
+/// r1 = 0
+const ADDRESS_0: [u8; 8] = instruction(0xb7, 1, 0, 0);
+/// r0 = *(u64 *)r0
+const LOAD: [u8; 8] = instruction(0x79, 0, 0, 0);
 /// return r0
 const EXIT: [u8; 8] = instruction(0x95, 0, 0, 0);
 

@@ -145,7 +145,8 @@ fn refused_filter(plan: &Plan<'_>) -> Result<Option<Error>, Error> {
         return Ok(None);
     }
     for filter in plan.filters {
-        let objects = filter::objects(std::slice::from_ref(filter), plan.tunnel_ports.is_some())?;
+        let (inner, direct_reads) = (plan.tunnel_ports.is_some(), plan.features.direct_reads);
+        let objects = filter::objects(std::slice::from_ref(filter), inner, direct_reads)?;
         if let Err(refusal) = attempt(plan, &[], &objects) {
             return Ok(Some(filter_error(&format!("{filter}"), filter.longest_program(), &refusal)));
         }
@@ -222,7 +223,9 @@ fn is_noise(line: &str) -> bool {
 fn attempt(plan: &Plan<'_>, collectors: &[usize], filters: &[Vec<u8>]) -> Result<Loaded, Refusal> {
     let hooks = collectors.iter().map(|&index| &plan.collectors[index]);
     let atomics = if plan.features.fetch_atomics { objects::ATOMIC_FETCH } else { objects::ATOMIC_PLAIN };
-    let mut parts = vec![objects::ENGINE, objects::TRACKING, objects::SAMPLING, atomics, plan.dispatcher];
+    // A map must be defined before another object speaks of it: the linker would not find its place.
+    let engine = if plan.features.direct_reads { objects::ENGINE_DIRECT } else { objects::ENGINE };
+    let mut parts = vec![objects::TRACKING, engine, objects::SAMPLING, atomics, plan.dispatcher];
     if !plan.tracking.is_empty() {
         parts.extend([objects::BUFFERS, objects::LINKS]);
     }
@@ -300,8 +303,8 @@ fn buffer_counts(plan: &Plan<'_>) -> u32 {
 }
 
 /// The upper bits of a multiplied address choose the count.
-fn count_shift(plan: &Plan<'_>) -> u64 {
-    u64::from(u64::BITS - buffer_counts(plan).ilog2())
+fn count_shift(plan: &Plan<'_>) -> u32 {
+    u32::BITS - buffer_counts(plan).ilog2()
 }
 
 fn set_sizes(open: &mut OpenObject, plan: &Plan<'_>, event_size: u32) -> Result<(), Refusal> {

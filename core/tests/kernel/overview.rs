@@ -51,6 +51,7 @@ fn a_machine_that_offers_everything() {
         tracepoint_cookies: true,
         kprobe_multi: true,
         kprobe_session: true,
+        direct_reads: true,
         reads_memory: true,
         counts_misses: false,
     };

@@ -10,5 +10,6 @@
 
 INTERNAL u64 fetch_add(u64 *value, u64 amount);
 INTERNAL u64 fetch_or(u64 *value, u64 bits);
+INTERNAL u64 exchange(u64 *value, u64 new_value);
 
 #endif

@@ -63,15 +63,15 @@ static __always_inline u32 fragment_size(u64 element)
 /*
  * The valid MAC header of an Ethernet packet, as offset from `head`; HEADER_UNSET when there is none. A header behind the
  * data is a leftover: the packet was put into a tunnel since. `skb->mac_len` says nothing about transmitted packets.
- * `skb` is a copy of what is from `len` to `data` in the `sk_buff` at address `packet`.
+ * `skb` is the `sk_buff` at address `packet`, or a copy of what is from `len` to `data` in it, which is where `data` and `tail` come from.
  */
-static __always_inline u32 ethernet_header(const struct sk_buff *skb, u64 packet, u32 data)
+static __always_inline u32 ethernet_header(const struct sk_buff *skb, u64 packet, u32 data, u32 tail)
 {
 	u32 mac = skb->mac_header, network = skb->network_header;
 	struct net_device *device = NULL;
 	unsigned short type = 0;
 
-	if (mac == HEADER_UNSET || mac > data || mac == network || mac + ETHERNET_HEADER > skb->tail)
+	if (mac == HEADER_UNSET || mac > data || mac == network || mac + ETHERNET_HEADER > tail)
 		return HEADER_UNSET;
 	if (network == mac + ETHERNET_HEADER || data == mac + ETHERNET_HEADER)
 		return mac;

@@ -15,7 +15,7 @@ extern const volatile bool tracking_enabled;
 extern u64 next_number;
 
 /* From the address of a buffer, multiplied, to its count: so many bits are shifted out. Set by the loader with the map's size. */
-extern const volatile u64 count_shift;
+extern const volatile u32 count_shift;
 
 struct count_map {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -29,8 +29,11 @@ extern struct count_map buffer_counts SEC(".maps");
 
 static __always_inline u32 *buffer_count(u64 head)
 {
-	u32 place = head * 0x9e3779b97f4a7c15 >> count_shift;
+	u32 place;
 
+	/* Half of the address tells enough. From 6.17 on `skb->head` is no number but memory, and it is the copy that is a number. */
+	asm volatile("%0 = %1" : "=w"(place) : "w"((u32)head));
+	place = place * 0x9e3779b1 >> count_shift;
 	return bpf_map_lookup_elem(&buffer_counts, &place);
 }
 

@@ -3,6 +3,7 @@
 #ifndef TRACER_WINDOW_H
 #define TRACER_WINDOW_H
 
+#include <tracer/direct.h>
 #include <tracer/filter.h>
 
 /* Copies kernel memory into the window. */
@@ -24,7 +25,8 @@ static __always_inline void fill_window(struct packet_view *view, u32 prefix)
 
 	view->window_length = size;
 	linear = view->linear < size ? view->linear : size;
-	if (linear > prefix && !copy_to_window(view, prefix, linear - prefix, view->start + prefix)) {
+	if (linear > prefix && (prefix || !copy_whole_window(view)) &&
+	    !copy_to_window(view, prefix, linear - prefix, view->start + prefix)) {
 		view->window_length = prefix;
 		return;
 	}

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What still works when something is missing.
 //!
-//! Cost: one topology and one session a test, 4 s; four tests.
+//! Cost: one topology and one session a test, 4 s; five tests.
 
-use std::io;
+use std::{fs, io};
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -54,6 +54,20 @@ fn a_wildcard_works_without_tracefs_although_some_of_its_functions_can_not_be_pr
     let stderr = &recorded.ended.stderr;
     assert_eq!(recorded.events()?.at("ip_rcv").count(), 20, "{stderr}");
     assert!(stderr.contains("not attached: "), "{stderr}");
+    Ok(())
+}
+
+#[test]
+fn filters_work_where_the_kernel_interprets_programs() -> Result<()> {
+    let jit = "/proc/sys/net/core/bpf_jit_enable";
+    let topology = Topology::ipv4_only()?;
+    fs::write(jit, "0")?;
+    let collect = Tracer::collect(["-p", "k:ip_rcv", "-f", "icmp"]);
+    let recorded = collect.during(|_| topology.red.ping("10.0.0.2", 10));
+    // For the other tests.
+    fs::write(jit, "1")?;
+    let recorded = recorded?;
+    assert_eq!(recorded.events()?.at("ip_rcv").count(), 20, "{}", recorded.ended.stderr);
     Ok(())
 }
 

@@ -153,6 +153,7 @@ fn says_what_the_kernel_offers() -> Result<()> {
         ("fentry", true),
         ("ring buffer", true),
         ("missed counters", has("bpf_session_cookie")),
+        ("direct reads", has("bpf_rdonly_cast")),
         ("fetch atomics", true),
     ];
     assert_eq!(features.len(), expected.len(), "{features:?}");
