@@ -22,6 +22,17 @@ pub struct Events(pub Vec<Event>);
 #[derive(Clone, Debug)]
 pub struct Event(pub Value);
 
+/// How a packet belongs to another one: `link` of `skb-tracking`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// In which way.
+    pub kind: String,
+    /// The other one.
+    pub parent: Identity,
+    /// The oldest of those that the packet came out of.
+    pub root: Option<Identity>,
+}
+
 /// The events of one packet, by `seq`.
 pub type Series<'a> = Vec<&'a Event>;
 
@@ -105,6 +116,17 @@ impl Event {
     /// Whose it is.
     pub fn identity(&self) -> Option<Identity> {
         Some((self.get("/skb-tracking/timestamp").as_u64()?, self.get("/skb-tracking/orig_head").as_u64()?))
+    }
+
+    /// To whom its packet is linked here.
+    ///
+    /// # Panics
+    /// When the link is not whole.
+    pub fn link(&self) -> Option<Link> {
+        let link = self.0.pointer("/skb-tracking/link")?;
+        let identity = |name: &str| Some((link[name]["timestamp"].as_u64()?, link[name]["orig_head"].as_u64()?));
+        let kind = link["kind"].as_str().expect("a link has a kind").to_owned();
+        Some(Link { kind, parent: identity("parent").expect("a link has a parent"), root: identity("root") })
     }
 
     /// Its number in its series.

@@ -22,17 +22,19 @@ mod topology;
 mod trace;
 mod tracer;
 mod verifier;
+mod xdp;
 
 pub use capture::{Frame, PacketSocket, Tcpdump};
 pub use condition::Condition;
 pub use counters::{HitCounter, Snmp};
-pub use events::{Event, Events, Identity, Series};
+pub use events::{Event, Events, Identity, Link, Series};
 pub use kernel::{kprobes, tracing, until_detached, until_kprobes};
 pub use process::{Ended, Process};
-pub use topology::{Namespace, Topology, run};
+pub use topology::{Line, Namespace, Topology, run};
 pub use trace::{DropTrace, TracedDrop};
 pub use tracer::{Collect, Recorded, Recording, Tracer, python};
 pub use verifier::{Verdict, Verifier};
+pub use xdp::Xdp;
 
 use std::time::{Duration, Instant};
 

@@ -26,6 +26,20 @@ pub struct Topology {
     pub blue: Namespace,
 }
 
+/// Three namespaces in a row, each joined to the next by a veth pair. The outer ones have `veth0`, the one between them `left` and
+/// `right`. Neighbours know each other from the start, and nobody looks for routers or duplicate addresses.
+///
+/// Gone when dropped.
+#[derive(Debug)]
+pub struct Line {
+    /// 10.0.1.1 and fd00:1::1, link address 02:00:00:00:00:01.
+    pub red: Namespace,
+    /// When it is a router, 10.0.1.254 and fd00:1::fe on the left, 10.0.2.254 and fd00:2::fe on the right.
+    pub middle: Namespace,
+    /// 10.0.2.1 and fd00:2::1, link address 02:00:00:00:00:02.
+    pub blue: Namespace,
+}
+
 /// A network namespace with a name.
 #[derive(Debug)]
 pub struct Namespace {
@@ -91,6 +105,68 @@ impl Topology {
     }
 }
 
+impl Line {
+    /// A router between two hosts. The names of the namespaces begin with `name`.
+    ///
+    /// # Errors
+    /// When `ip` fails.
+    pub fn routed(name: &str) -> Result<Self> {
+        let line = Self::joined(name)?;
+        for setting in ["ipv4/conf/all/forwarding", "ipv6/conf/all/forwarding"] {
+            line.middle.sysctl(setting, "1")?;
+        }
+        line.middle.configure(
+            "address add 10.0.1.254/24 dev left\n\
+             address add 10.0.2.254/24 dev right\n\
+             address add fd00:1::fe/64 dev left nodad\n\
+             address add fd00:2::fe/64 dev right nodad\n\
+             neighbour add 10.0.1.1 lladdr 02:00:00:00:00:01 dev left nud permanent\n\
+             neighbour add 10.0.2.1 lladdr 02:00:00:00:00:02 dev right nud permanent\n\
+             neighbour add fd00:1::1 lladdr 02:00:00:00:00:01 dev left nud permanent\n\
+             neighbour add fd00:2::1 lladdr 02:00:00:00:00:02 dev right nud permanent\n",
+        )?;
+        for (host, net, link) in [(&line.red, 1, 11), (&line.blue, 2, 12)] {
+            host.configure(&format!(
+                "address add 10.0.{net}.1/24 dev veth0\n\
+                 address add fd00:{net}::1/64 dev veth0 nodad\n\
+                 neighbour add 10.0.{net}.254 lladdr 02:00:00:00:00:{link} dev veth0 nud permanent\n\
+                 neighbour add fd00:{net}::fe lladdr 02:00:00:00:00:{link} dev veth0 nud permanent\n\
+                 route add default via 10.0.{net}.254\n\
+                 route add default via fd00:{net}::fe\n",
+            ))?;
+        }
+        Ok(line)
+    }
+
+    /// Without addresses: what stands between the hosts is made by the test.
+    ///
+    /// # Errors
+    /// When `ip` fails.
+    pub fn joined(name: &str) -> Result<Self> {
+        run("modprobe", ["veth"])?;
+        let namespace = |side| -> Result<Namespace> {
+            let namespace = Namespace::new(format!("{name}-{side}"))?;
+            namespace.quiet(true)?;
+            Ok(namespace)
+        };
+        let line = Self { red: namespace("red")?, middle: namespace("middle")?, blue: namespace("blue")? };
+        let middle = line.middle.name();
+        for (host, number, side, link) in [(&line.red, 1, "left", 11), (&line.blue, 2, "right", 12)] {
+            let host = host.name();
+            ip(
+                &["-batch", "-"],
+                &format!(
+                    "link add veth0 netns {host} address 02:00:00:00:00:0{number} type veth \
+                     peer name {side} netns {middle} address 02:00:00:00:00:{link}\n"
+                ),
+            )?;
+            ip(&["-n", host, "-batch", "-"], "link set lo up\nlink set veth0 up\n")?;
+            ip(&["-n", middle, "-batch", "-"], &format!("link set {side} up\n"))?;
+        }
+        Ok(line)
+    }
+}
+
 impl Namespace {
     /// A new namespace with nothing in it but `lo`.
     ///
@@ -148,6 +224,30 @@ impl Namespace {
         self.enter(|| run(program, arguments))
     }
 
+    /// Does what `ip` is told in lines, one command each.
+    ///
+    /// # Errors
+    /// When one fails.
+    pub fn configure(&self, lines: &str) -> Result<()> {
+        ip(&["-n", &self.name, "-batch", "-"], lines)
+    }
+
+    /// Does what `tc` is told in lines, one command each.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn shape(&self, lines: &str) -> Result<()> {
+        feed("tc", &["-n", &self.name, "-batch", "-"], lines)
+    }
+
+    /// Adds tables, chains and rules in the words of `nft`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn filter(&self, rules: &str) -> Result<()> {
+        self.enter(|| feed("nft", &["-f", "-"], rules))
+    }
+
     /// Sends `count` echo requests as fast as they are answered (one at a time) and sees every reply.
     ///
     /// # Errors
@@ -199,11 +299,16 @@ impl Drop for Namespace {
 }
 
 fn ip(arguments: &[&str], input: &str) -> Result<()> {
-    let mut child = Command::new("ip").args(arguments).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    feed("ip", arguments, input)
+}
+
+/// Runs a program with this on its stdin.
+fn feed(program: &str, arguments: &[&str], input: &str) -> Result<()> {
+    let mut child = Command::new(program).args(arguments).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     child.stdin.take().context("stdin is piped")?.write_all(input.as_bytes())?;
     let output = child.wait_with_output()?;
     if !output.status.success() {
-        bail!("`ip {}`: {}for:\n{input}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
+        bail!("`{program} {}`: {}for:\n{input}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
     }
     Ok(())
 }
