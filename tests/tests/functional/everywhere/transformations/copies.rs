@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Copies are packets of their own, which know what they are copies of.
+
+use std::net::Ipv4Addr;
+
+use anyhow::{Context as _, Result};
+use tracer_tests::{Line, Topology, run, until};
+
+use super::{ARRIVED, ROUTED, SENT, Scene, TAKEN, assert_story, calling, deliver, receive, receiver, seen, sender};
+
+const DUPLICATED: u16 = 7400;
+const UNICAST: u16 = 7401;
+const MACSEC: u16 = 7402;
+const REDUNDANT: u16 = 7403;
+
+pub(super) fn scenes() -> Result<Vec<Scene>> {
+    let mut scenes = vec![duplicated()?, unicast()?, macsec()?];
+    scenes.extend(redundant()?);
+    Ok(scenes)
+}
+
+/// A rule on a router sends packets twice: `__pskb_copy_fclone`.
+fn duplicated() -> Result<Scene> {
+    run("modprobe", ["nft_dup_ipv4"])?;
+    let line = Line::routed("copy")?;
+    line.middle.filter(&format!(
+        "table ip t {{ chain c {{ type filter hook forward priority 0; udp dport {DUPLICATED} dup to 10.0.2.1; }}; }}"
+    ))?;
+    Ok(Scene::new("duplicated", line, |line| {
+        let address = format!("10.0.2.1:{DUPLICATED}");
+        let server = receiver(&line.blue, &address)?;
+        calling("__pskb_copy_fclone", || {
+            sender(&line.red, &address)?.send(b"twice")?;
+            receive(&server, b"twice").context("the first")?;
+            receive(&server, b"twice").context("the second")
+        })
+    }))
+}
+
+/// A bridge that sends multicasts to each member by its own address: `skb_copy`.
+fn unicast() -> Result<Scene> {
+    let line = Line::joined("unicast")?;
+    line.middle.configure(
+        "link add bridge type bridge mcast_snooping 1 mcast_querier 1\n\
+         link set left master bridge\nlink set right master bridge\nlink set bridge up\n",
+    )?;
+    line.middle.run("bridge", ["link", "set", "dev", "right", "mcast_to_unicast", "on"])?;
+    for (host, number) in [(&line.red, 1), (&line.blue, 2)] {
+        host.configure(&format!("address add 10.0.0.{number}/24 dev veth0\nroute add 224.0.0.0/4 dev veth0\n"))?;
+    }
+    Ok(Scene::new("unicast", line, |line| {
+        let group = Ipv4Addr::new(239, 1, 2, 3);
+        let server = receiver(&line.blue, &format!("{group}:{UNICAST}"))?;
+        line.blue.enter(|| Ok(server.join_multicast_v4(&group, &Ipv4Addr::new(10, 0, 0, 2))?))?;
+        until("the bridge knows the member", || Ok(line.middle.run("bridge", ["mdb", "show"])?.contains("239.1.2.3")))?;
+        calling("skb_copy", || {
+            sender(&line.red, &format!("{group}:{UNICAST}"))?.send(b"to a member")?;
+            receive(&server, b"to a member")
+        })
+    }))
+}
+
+/// MACsec wants room behind the packet: `skb_copy_expand`.
+fn macsec() -> Result<Scene> {
+    run("modprobe", ["macsec"])?;
+    let topology = Topology::ipv4_only()?;
+    for (namespace, own, other) in [(&topology.red, 1, 2), (&topology.blue, 2, 1)] {
+        namespace.configure(&format!(
+            "link add link veth0 macsec0 type macsec encrypt on\n\
+             macsec add macsec0 tx sa 0 pn 1 on key 0{own} 0{own}0102030405060708090a0b0c0d0e0f\n\
+             macsec add macsec0 rx port 1 address 02:00:00:00:00:0{other}\n\
+             macsec add macsec0 rx port 1 address 02:00:00:00:00:0{other} sa 0 pn 1 on key 0{other} 0{other}0102030405060708090a0b0c0d0e0f\n\
+             link set macsec0 up\n\
+             address add 10.0.1.{own}/24 dev macsec0\n\
+             neighbour add 10.0.1.{other} lladdr 02:00:00:00:00:0{other} dev macsec0 nud permanent\n"
+        ))?;
+    }
+    Ok(Scene::new("MACsec", topology, |topology| {
+        deliver(&topology.red, &topology.blue, &format!("10.0.1.2:{MACSEC}"), b"for blue only")
+    }))
+}
+
+/// PRP sends each packet by two ways, in copies with room for a trailer: `skb_copy_expand`. Not on 6.1, whose MACsec uses that.
+fn redundant() -> Result<Option<Scene>> {
+    if run("modprobe", ["hsr"]).is_err() {
+        return Ok(None);
+    }
+    let topology = Topology::ipv4_only()?;
+    let (red, blue) = (topology.red.name(), topology.blue.name());
+    run("ip", ["link", "add", "second", "netns", red, "type", "veth", "peer", "name", "second", "netns", blue])?;
+    for (namespace, own) in [(&topology.red, 1), (&topology.blue, 2)] {
+        namespace.configure(&format!(
+            "link set second up\n\
+             link add prp type hsr slave1 veth0 slave2 second proto 1\n\
+             link set prp up\n\
+             address add 10.0.1.{own}/24 dev prp\n"
+        ))?;
+    }
+    Ok(Some(Scene::new("redundant", topology, |topology| {
+        calling("skb_copy_expand", || {
+            deliver(&topology.red, &topology.blue, &format!("10.0.1.2:{REDUNDANT}"), b"by two ways")
+        })
+    })))
+}
+
+#[test]
+fn a_rule_that_sends_packets_twice_makes_a_copy() -> Result<()> {
+    let seen = seen("duplicated")?;
+    let [packet] = seen.all(DUPLICATED);
+    assert_story(packet, [SENT, ROUTED, ARRIVED, TAKEN]);
+    let [copy] = seen.children(packet)[..] else { panic!("{}", seen.describe(DUPLICATED)) };
+    assert_story(
+        copy,
+        [
+            "middle ip_output right [copy]
+          middle net_dev_start_xmit right
+          ",
+            ARRIVED,
+            TAKEN,
+        ],
+    );
+    Ok(())
+}
+
+#[test]
+fn a_multicast_to_a_member_of_a_bridge_is_a_copy() -> Result<()> {
+    let seen = seen("unicast")?;
+    let [packet] = seen.all(UNICAST);
+    assert_story(packet, [SENT, "middle netif_rx left\nmiddle netif_receive_skb left"]);
+    let [copy] = seen.children(packet)[..] else { panic!("{}", seen.describe(UNICAST)) };
+    assert_story(copy, ["middle net_dev_start_xmit right [copy]\n", ARRIVED, TAKEN]);
+    Ok(())
+}
+
+const ENCRYPTED: &str = "
+    blue netif_rx veth0
+    blue netif_receive_skb veth0
+    blue napi_gro_receive_entry macsec0
+    blue netif_receive_skb macsec0
+    blue ip_local_deliver macsec0
+    blue udp_rcv macsec0
+";
+
+#[test]
+fn follows_a_packet_through_macsec() -> Result<()> {
+    let seen = seen("MACsec")?;
+    let [packet] = seen.all(MACSEC);
+    let sent = "red ip_output -\nred net_dev_start_xmit macsec0\n";
+    // Since 6.7 it makes room in the packet itself.
+    if std::fs::read_to_string("/proc/kallsyms")?.contains(" skb_ensure_writable_head_tail\n") {
+        assert!(seen.children(packet).is_empty(), "{}", seen.describe(MACSEC));
+        assert_story(packet, [sent, "red net_dev_start_xmit veth0", ENCRYPTED]);
+    } else {
+        let [copy] = seen.children(packet)[..] else { panic!("{}", seen.describe(MACSEC)) };
+        assert_story(packet, [sent]);
+        assert_story(copy, ["red net_dev_start_xmit veth0 [copy]", ENCRYPTED]);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_packet_that_goes_two_ways_has_two_copies() -> Result<()> {
+    if run("modprobe", ["hsr"]).is_err() {
+        return Ok(());
+    }
+    let seen = seen("redundant")?;
+    let [packet] = seen.all(REDUNDANT);
+    assert_story(packet, ["red ip_output -\nred net_dev_start_xmit prp\n"]);
+    let copies = seen.children(packet);
+    for (copy, device) in copies.iter().zip(["veth0", "second"]) {
+        assert_story(
+            copy,
+            [&format!(
+                "red net_dev_start_xmit {device} [copy]
+                 blue netif_rx {device}
+                 blue netif_receive_skb {device}"
+            )],
+        );
+        // PRP keeps what it got and hands a copy on.
+        let [received] = seen.children(copy)[..] else { panic!("{}", seen.describe(REDUNDANT)) };
+        assert_story(
+            received,
+            ["blue netif_rx prp [copy]
+              blue netif_receive_skb prp
+              blue ip_rcv prp
+              blue ip_local_deliver prp
+              blue udp_rcv prp"],
+        );
+    }
+    assert_eq!(copies.len(), 2, "{}", seen.describe(REDUNDANT));
+    Ok(())
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What TCP sends again is another packet, though it may be in the same buffer.
+
+use std::io::{Read as _, Write as _};
+
+use anyhow::{Result, ensure};
+use tracer_tests::{Event, Line, Series, Snmp, until};
+
+use super::{ARRIVED, ROUTED, SENT, Scene, Seen, assert_story, connect, forms, seen};
+
+const LOST: u16 = 7500;
+const KEPT: u16 = 7501;
+
+const PAYLOAD: [u8; 1000] = [b'x'; 1000];
+
+pub(super) fn scenes() -> Result<Vec<Scene>> {
+    let line = Line::routed("again")?;
+    // Each segment with data to the one port is lost when it comes for the first time, and so is each acknowledgement from the other
+    // port.
+    line.middle.filter(&format!(
+        "table ip t {{
+             set segments {{ typeof tcp sequence; flags dynamic; size 1000; }}
+             set acknowledged {{ typeof tcp ackseq; flags dynamic; size 1000; }}
+             chain c {{
+                 type filter hook forward priority 0;
+                 tcp dport {LOST} ip length > 100 tcp sequence != @segments add @segments {{ tcp sequence }} drop
+                 tcp sport {KEPT} tcp flags == ack tcp ackseq != @acknowledged add @acknowledged {{ tcp ackseq }} drop
+             }}
+         }}"
+    ))?;
+    Ok(vec![Scene::new("again", line, |line| {
+        for port in [LOST, KEPT] {
+            let (mut client, mut server) = connect(&line.red, &line.blue, &format!("10.0.2.1:{port}"))?;
+            let before = Snmp::read(&line.red)?.get("TcpRetransSegs");
+            client.write_all(&PAYLOAD)?;
+            // Nobody reads before: the receiver has the buffer, too.
+            until("TCP sends again", || Ok(Snmp::read(&line.red)?.get("TcpRetransSegs") > before))?;
+            let mut received = [0; PAYLOAD.len()];
+            server.read_exact(&mut received)?;
+            ensure!(received == PAYLOAD);
+        }
+        Ok(())
+    })])
+}
+
+const TCP_TAKEN: &str = "
+    blue tcp_v4_rcv veth0
+";
+
+/// The packets with data: the first one, and the second that it led to.
+fn data<'a>(seen: &'a Seen, port: u16) -> [&'a Series<'static>; 2] {
+    let is_data = |series: &&&Series<'static>| series[0].get("/packet/len").as_u64() == Some(1066);
+    let sent = seen.sent_to(port);
+    let data: Vec<_> = sent.iter().filter(is_data).collect();
+    let [first] = data[..] else { panic!("{}", seen.describe(port)) };
+    let [second] = seen.children(first)[..] else { panic!("{}", seen.describe(port)) };
+    [first, second]
+}
+
+fn assert_second(second: &[&Event]) {
+    let sent = SENT.replacen("ip_output -", "ip_output - [retransmission]", 1);
+    assert_story(second, [&sent, ROUTED, ARRIVED, TCP_TAKEN]);
+}
+
+#[test]
+fn what_tcp_sends_again_in_the_same_buffer_is_another_packet() -> Result<()> {
+    let seen = seen("again")?;
+    let [first, second] = data(&seen, LOST);
+    assert_story(
+        first,
+        [
+            SENT,
+            "middle netif_rx left
+             middle netif_receive_skb left
+             middle ip_rcv left
+             middle ip_forward left",
+        ],
+    );
+    assert_second(second);
+    assert_eq!(forms(first), forms(second));
+    Ok(())
+}
+
+#[test]
+fn what_tcp_sends_again_while_the_receiver_has_the_buffer_is_another_packet() -> Result<()> {
+    let seen = seen("again")?;
+    let [first, second] = data(&seen, KEPT);
+    assert_story(first, [SENT, ROUTED, ARRIVED, TCP_TAKEN]);
+    assert_second(second);
+    assert_eq!(forms(first), forms(second));
+    Ok(())
+}
