@@ -19,11 +19,12 @@ TIERS = {
         "everywhere": MODERN,
         "full": frozenset({"6.12"}),
         "locked": frozenset({"6.12"}),
+        "long": frozenset(),
         "legacy": frozenset({"5.10"}),
         "verifier": frozenset(kernels.SERIES),
     },
 }
-TIERS["full"] = {**TIERS["quick"], "full": MODERN, "locked": MODERN}
+TIERS["full"] = {**TIERS["quick"], "full": MODERN, "locked": MODERN, "long": MODERN}
 # These change the kernel for good: they have a boot of their own.
 APART = {"locked"}
 

@@ -5,4 +5,5 @@ mod everywhere;
 mod full;
 mod legacy;
 mod locked;
+mod long;
 mod verifier;

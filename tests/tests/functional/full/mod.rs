@@ -5,3 +5,4 @@ pub(crate) mod all_probes;
 mod faults;
 mod flood;
 mod many;
+pub(crate) mod reuse;

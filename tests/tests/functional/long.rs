@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What takes minutes: in the full tier only, on 6.1, 6.12 and 7.
+//!
+//! Cost: TODO.
+
+use anyhow::Result;
+
+use crate::full::reuse::{Hosts, torture};
+
+const PACKETS: u64 = 200_000;
+
+#[test]
+fn nothing_of_another_flow_is_recorded_among_many_packets_at_veth() -> Result<()> {
+    torture(&Hosts::veth()?, PACKETS)
+}
+
+#[test]
+fn nothing_of_another_flow_is_recorded_among_many_packets_at_a_network_card() -> Result<()> {
+    torture(&Hosts::cards()?, PACKETS)
+}
