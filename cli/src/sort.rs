@@ -10,7 +10,6 @@ use anyhow::Context as _;
 use clap::Args;
 use tracer_core::error::{Error, ErrorKind};
 use tracer_core::event::json::SeriesJson;
-use tracer_core::event::line::EventLine;
 use tracer_core::event::print::{EventPrinter, Format};
 use tracer_core::event::reader::EventReader;
 use tracer_core::event::section_table::SectionTable;
@@ -130,7 +129,7 @@ fn write_json(
     let mut count = 0;
     while let Some(event) = sorted.events.next_event().map_err(Error::from)? {
         text.clear();
-        json.separate(event.idx, &mut text);
+        json.separate(event.place.idx, &mut text);
         event.write_json(&mut text);
         out.write_all(text.as_bytes()).map_err(&failed)?;
         count += 1;
@@ -155,10 +154,7 @@ fn show(mut sorted: Output, args: &SortArgs, source: &Source) -> anyhow::Result<
     let mut count = 0;
     while let Some(event) = sorted.events.next_event().map_err(Error::from)? {
         text.clear();
-        let line = EventLine::parse(event.text)?;
-        printer
-            .series_event(&line, event.idx, event.lost, &mut text)
-            .map_err(|error| source.error(Error::from(error)))?;
+        printer.series_event(&event.event, event.place, &mut text).map_err(|error| source.error(Error::from(error)))?;
         out.write_all(text.as_bytes()).map_err(output::stdout_error)?;
         count += 1;
         sorted.progress.at(count);

@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod core_sections;
 mod external_sort;
+mod family;
 mod foreign;
 mod input_window;
 pub mod json;

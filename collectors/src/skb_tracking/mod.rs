@@ -18,7 +18,7 @@ inventory::submit! {
     Collector {
         name: "skb-tracking",
         about: "which packet it is, so that its events can be told from those of others",
-        sections: &[SectionDescriptor::of::<SkbTrackingSection>()],
+        sections: &[SectionDescriptor::of::<SkbTrackingSection<'static>>()],
         hook: crate::hooks::SKB_TRACKING,
         subjects: &[Subject::Packet],
         arguments: Vec::new,
@@ -42,6 +42,7 @@ impl Decode for Decoder {
             timestamp: identity.timestamp,
             skb: identity.skb,
             seq: Some(identity.sequence),
+            link: None,
         })?;
         Ok(())
     }

@@ -279,6 +279,10 @@ pub struct TrackingSection {
     /// How many hits of the packet were lost since the event before. Missing when none were.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lost: Option<u64>,
+    /// At the first event of a packet that came out of another: the number of the other one's last event before that. Missing
+    /// when the file has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent_idx: Option<u32>,
 }
 
 /// What identifies a packet: the pair of `timestamp` and `orig_head`.
@@ -290,6 +294,56 @@ pub struct PacketId {
     pub timestamp: u64,
     /// The address of the `struct sk_buff` at this event: clones of a packet differ in it.
     pub skb: u64,
+}
+
+/// A packet's id alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct PacketKey {
+    /// When the packet was first seen, in nanoseconds of CLOCK_MONOTONIC.
+    pub timestamp: u64,
+    /// The address of the packet's data when it was first seen.
+    pub orig_head: u64,
+}
+
+impl fmt::Display for PacketKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{:x}{:x}", self.timestamp, self.orig_head)
+    }
+}
+
+/// What a packet has to do with another one: it came out of it, or the other one was put into it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Link<'a> {
+    /// How the link was made. `copy`, `segment`, `fragment`, `retransmission` and what this version does not know: the packet
+    /// came out of the other, and this is its first event. `merge` and `reassembly`: the other was put into this one here.
+    pub kind: Cow<'a, str>,
+    /// The other packet.
+    pub parent: PacketKey,
+    /// The packet that the first of all links began with, where this packet came out of another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root: Option<PacketKey>,
+}
+
+impl Link<'_> {
+    /// Whether the other packet ends here because it was put into this one.
+    pub fn absorbs(&self) -> bool {
+        matches!(&*self.kind, "merge" | "reassembly")
+    }
+
+    /// The packet that the whole family is named after: the oldest ancestor that is known.
+    pub fn root(&self) -> PacketKey {
+        self.root.unwrap_or(self.parent)
+    }
+}
+
+impl fmt::Display for Link<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.kind {
+            "merge" => write!(f, "merged with {}", self.parent),
+            "reassembly" => write!(f, "reassembled with {}", self.parent),
+            kind => write!(f, "{} of {}", Escaped(kind), self.parent),
+        }
+    }
 }
 
 impl Section for TrackingSection {

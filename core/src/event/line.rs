@@ -8,7 +8,7 @@ use std::ops::Range;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::core_sections::{LossSection, StartupSection, TrackingSection};
+use super::core_sections::{Link, LossSection, PacketKey, StartupSection, TrackingSection};
 use super::section::Section as _;
 
 /// An event as it stands in a file. Nothing of it is lost: sections, keys and numbers that this program does not know
@@ -41,6 +41,24 @@ pub struct PacketRef {
     pub skb: u64,
     /// The number of this hit among all of the packet, from 0. Files of Retis don't have it.
     pub seq: Option<u64>,
+}
+
+impl PacketRef {
+    /// The packet's id.
+    pub fn key(&self) -> PacketKey {
+        PacketKey { timestamp: self.timestamp, orig_head: self.orig_head }
+    }
+}
+
+/// Where an event stands in its series.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SeriesPlace {
+    /// Its number: at 0 a new series begins.
+    pub idx: u64,
+    /// How many hits of the packet were lost since the event before.
+    pub lost: u64,
+    /// When the packet came out of another one here: the number of the other one's last event before that, if there is one.
+    pub parent_idx: Option<u64>,
 }
 
 /// The section that says which packet an event belongs to. The collector `skb-tracking` shows it; its fields are the
@@ -88,15 +106,33 @@ impl<'a> EventLine<'a> {
         self.light(PACKET_SECTION)
     }
 
-    /// How many hits of the packet were lost right before the event, in a sorted file.
-    pub(super) fn lost(&self) -> u64 {
+    /// What the packet has to do with another one, as far as the event says it. A link that can't be read is none: that is
+    /// no reason to refuse the event.
+    pub fn link(&self) -> Option<Link<'a>> {
         #[derive(serde::Deserialize)]
+        struct Linked<'a> {
+            #[serde(borrow)]
+            link: Option<Link<'a>>,
+        }
+        self.light::<Linked<'a>>(PACKET_SECTION).ok().flatten()?.link
+    }
+
+    /// How the packet came out of another, when this is its first event and says so.
+    pub(super) fn branch(&self) -> Option<Link<'a>> {
+        self.link().filter(|link| !link.absorbs())
+    }
+
+    /// Number `idx` of a sorted file's series, and what the file says about that place.
+    pub fn place(&self, idx: u64) -> SeriesPlace {
+        #[derive(Default, serde::Deserialize)]
         struct Tracking {
             #[serde(default)]
             lost: u64,
+            parent_idx: Option<u64>,
         }
         // Where it can't be read, nothing is known to be lost.
-        self.light::<Tracking>(TrackingSection::NAME).ok().flatten().map_or(0, |tracking| tracking.lost)
+        let tracking = self.light::<Tracking>(TrackingSection::NAME).ok().flatten().unwrap_or_default();
+        SeriesPlace { idx, lost: tracking.lost, parent_idx: tracking.parent_idx }
     }
 
     /// Whether a recording begins here, in a file where several may have been put together: this is a startup event, and not

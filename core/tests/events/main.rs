@@ -62,11 +62,15 @@ fn sorted_by(
 
 /// A sorted file.
 fn sorted_file(file: &[u8], memory: usize) -> String {
-    let mut sorted = sorted(file, memory);
+    json_of(sorted(file, memory))
+}
+
+/// What is written into a sorted file.
+fn json_of(mut sorted: SortedEvents) -> String {
     let mut json = SeriesJson::default();
     let mut out = String::new();
     while let Some(event) = sorted.next_event().unwrap() {
-        json.separate(event.idx, &mut out);
+        json.separate(event.place.idx, &mut out);
         event.write_json(&mut out);
     }
     json.end(&mut out);

@@ -5,6 +5,7 @@ use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tracer_core::event::core_sections::Link;
 use tracer_core::event::section::{Place, Section, SectionDescriptor};
 use tracer_core::event::section_table::SectionTable;
 use tracer_core::event::text::{Escaped, TextOptions};
@@ -26,6 +27,7 @@ struct SkbTracking {
     orig_head: u64,
     timestamp: u64,
     skb: u64,
+    link: Option<Link<'static>>,
 }
 
 impl Section for SkbTracking {
@@ -33,7 +35,11 @@ impl Section for SkbTracking {
     const PLACE: Place = Place::Header;
 
     fn write_text(&self, out: &mut dyn fmt::Write, _options: &TextOptions) -> fmt::Result {
-        write!(out, "#{:x}{:x} (skb {:x})", self.timestamp, self.orig_head, self.skb)
+        write!(out, "#{:x}{:x} (skb {:x})", self.timestamp, self.orig_head, self.skb)?;
+        match &self.link {
+            Some(link) => write!(out, " {link}"),
+            None => Ok(()),
+        }
     }
 }
 
