@@ -13,7 +13,8 @@ use tracer_core::event::json::SeriesJson;
 use tracer_core::event::print::{EventPrinter, Format};
 use tracer_core::event::reader::EventReader;
 use tracer_core::event::section_table::SectionTable;
-use tracer_core::event::sort::{EventSorter, SortError, SortedEvents};
+use tracer_core::event::sort::{EventSorter, SortError};
+use tracer_core::event::sorted_events::SortedEvents;
 
 use crate::display::DisplayArgs;
 use crate::filter::{EventFilter, FilterArgs};
@@ -54,7 +55,8 @@ pub(crate) fn run(args: &SortArgs) -> anyhow::Result<()> {
     let folder = temporary_folder(args.temp_dir.as_deref())?;
     let sorter = read(file, &source, filter, EventSorter::new(args.memory, &folder))?;
     let mut progress = Progress::events("sorting", sorter.count());
-    let sorted = sorter.sort(|done| progress.at(done)).map_err(Error::from)?;
+    let sections = SectionTable::registered()?;
+    let sorted = sorter.sort(sections, |done| progress.at(done)).map_err(Error::from)?;
     drop(progress);
     let progress = Progress::events("writing", sorted.count());
     let sorted = Output { events: sorted, progress };
@@ -154,7 +156,10 @@ fn show(mut sorted: Output, args: &SortArgs, source: &Source) -> anyhow::Result<
     let mut count = 0;
     while let Some(event) = sorted.events.next_event().map_err(Error::from)? {
         text.clear();
-        printer.series_event(&event.event, event.place, &mut text).map_err(|error| source.error(Error::from(error)))?;
+        let verdict = event.verdict.as_ref().map(|verdict| &*verdict.text);
+        printer
+            .series_event(&event.event, event.place, verdict, &mut text)
+            .map_err(|error| source.error(Error::from(error)))?;
         out.write_all(text.as_bytes()).map_err(output::stdout_error)?;
         count += 1;
         sorted.progress.at(count);

@@ -9,8 +9,11 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::clues::{Clues, Stage};
+use super::known_places::what_happens;
 use super::section::{Place, Section, SectionDescriptor};
 use super::text::{Escaped, TextOptions};
+use super::verdict_section::{InFlightSection, VerdictSection};
 use crate::session::SAMPLED_OUT;
 
 /// The sections that the core itself writes, in the order in which they stand in an event.
@@ -21,6 +24,8 @@ pub const CORE_SECTIONS: &[SectionDescriptor] = &[
     SectionDescriptor::of::<UserspaceSection<'static>>(),
     SectionDescriptor::of::<LossSection<'static>>(),
     SectionDescriptor::of::<TrackingSection>(),
+    SectionDescriptor::of::<VerdictSection<'static>>(),
+    SectionDescriptor::of::<InFlightSection<'static>>(),
 ];
 
 /// When, on which CPU and in which task an event happened. Every event has this section.
@@ -112,6 +117,25 @@ impl Section for KernelSection<'_> {
     /// The probe. The stack takes lines of its own, which the event printer writes.
     fn write_text(&self, out: &mut dyn fmt::Write, _options: &TextOptions) -> fmt::Result {
         write!(out, "[{}] {}", self.probe_type.tag(), Escaped(&self.symbol))
+    }
+
+    fn tell<'a>(json: &'a str, clues: &mut Clues<'a>) {
+        #[derive(Deserialize)]
+        struct Probe<'a> {
+            #[serde(borrow)]
+            symbol: Cow<'a, str>,
+            #[serde(borrow)]
+            probe_type: Cow<'a, str>,
+        }
+        let Ok(Probe { symbol, probe_type }) = serde_json::from_str(json) else {
+            return;
+        };
+        // At a return the packet is what it was at the entry: it may be gone.
+        let (fate, stage) = if probe_type == "kretprobe" { (None, Stage::Aside) } else { what_happens(&symbol) };
+        clues.symbol = Some(symbol);
+        clues.stage = stage;
+        // Another section may know more about it.
+        clues.fate = clues.fate.take().or(fate);
     }
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Which packets belong together: a packet that came out of another stands behind it, and says after which of its events.
+//! Which packets belong together: a packet that came out of another stands behind it, and says after which of its events; one that
+//! was put into another says so at its end.
 //!
 //! What one packet's events say about another packet is sorted by that other packet, and read along with its events. What comes out
 //! of that is a note on a series, which is sorted by the place of the series and read along when all is put out. So nothing is
@@ -7,16 +8,21 @@
 
 use super::core_sections::{Link, PacketKey};
 use super::external_sort::{Sorted, Sorter, TemporaryFileError};
+use super::verdict_section::Merged;
 
 /// The words of a relation: a packet (its recording and the two of its id), the kind, and four that depend on the kind.
 pub(super) const RELATION_WORDS: usize = 8;
 
 /// What is known about a packet, said by its own events or by those of others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Relation {
+enum Relation {
     /// It came out of a packet of the family of `root`. Holds when event `number` of the file is its first.
     /// `said_idx` is what an earlier `sort` has said about its parent.
     Child { number: u64, root: PacketKey, said_idx: Option<u64> },
+    /// It was put into another one.
+    Merged(Merged),
+    /// It was there when collection ended.
+    InFlight,
     /// A packet came out of it at a time `at`; that packet's series stands at `place` if it begins there.
     Parent { at: u64, place: Place },
 }
@@ -27,14 +33,14 @@ const PLACE_WORDS: usize = 5;
 /// Where a series stands among all. The order of the fields is what series are ordered by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
-    /// The recording, and behind its startup events whatever else it has.
-    pub(super) recording: u64,
+    /// The recording, times two, and 1 more for what is not its startup event.
+    recording: u64,
     /// The id of the packet that the family is named after; of an event that belongs to no packet its time, and 0.
-    pub(super) family: (u64, u64),
+    family: (u64, u64),
     /// 0, and for a child the time of its first event, but never 0.
-    pub(super) child: u64,
+    child: u64,
     /// The place in the file of the first event.
-    pub(super) number: u64,
+    number: u64,
 }
 
 impl Place {
@@ -58,6 +64,11 @@ impl Place {
         Self { child: timestamp.saturating_add(1), ..Self::of_packet(recording, root, number) }
     }
 
+    /// The recording that it is in.
+    pub(super) fn recording(&self) -> u64 {
+        self.recording >> 1
+    }
+
     pub(super) fn words(&self) -> [u64; PLACE_WORDS] {
         [self.recording, self.family.0, self.family.1, self.child, self.number]
     }
@@ -78,6 +89,8 @@ pub(super) fn note_link(
     said_idx: Option<u64>,
 ) {
     if link.absorbs() {
+        let merged = Merged { into: packet, timestamp };
+        relations.push(Relation::Merged(merged).key(recording, link.parent), &[]);
         return;
     }
     // Whether the event is the packet's first, and thereby a child's beginning, is not known yet.
@@ -87,8 +100,21 @@ pub(super) fn note_link(
     relations.push(Relation::Parent { at: timestamp, place }.key(recording, parent), &[]);
 }
 
+/// Takes down that `packet` was put into another one. An earlier `sort` may have found it, and the other one's events may not be in
+/// the file any more.
+pub(super) fn note_merged(relations: &mut Sorter<RELATION_WORDS>, recording: u64, packet: PacketKey, merged: Merged) {
+    relations.push(Relation::Merged(merged).key(recording, packet), &[]);
+}
+
+/// Takes down that `packet` was there when collection ended.
+pub(super) fn note_in_flight(relations: &mut Sorter<RELATION_WORDS>, recording: u64, packet: PacketKey) {
+    relations.push(Relation::InFlight.key(recording, packet), &[]);
+}
+
 const CHILD: u64 = 0;
-const PARENT: u64 = 1;
+const MERGED: u64 = 1;
+const IN_FLIGHT: u64 = 2;
+const PARENT: u64 = 3;
 
 impl Relation {
     /// By packet, kind and time.
@@ -97,6 +123,8 @@ impl Relation {
             Self::Child { number, root, said_idx } => {
                 (CHILD, [number, root.timestamp, root.orig_head, said_idx.map_or(0, |idx| idx.saturating_add(1))])
             }
+            Self::Merged(Merged { into, timestamp }) => (MERGED, [timestamp, into.timestamp, into.orig_head, 0]),
+            Self::InFlight => (IN_FLIGHT, [0; 4]),
             Self::Parent { at, place } => (PARENT, [at, place.family.0, place.family.1, place.number]),
         };
         [recording, packet.timestamp, packet.orig_head, kind, a, b, c, d]
@@ -106,6 +134,8 @@ impl Relation {
         let key = PacketKey { timestamp: b, orig_head: c };
         match kind {
             CHILD => Self::Child { number: a, root: key, said_idx: d.checked_sub(1) },
+            MERGED => Self::Merged(Merged { into: key, timestamp: a }),
+            IN_FLIGHT => Self::InFlight,
             _ => Self::Parent { at: a, place: Place::of_child(recording, key, a, d) },
         }
     }
@@ -125,8 +155,8 @@ impl Relations {
         Ok(Self { sorted, ahead })
     }
 
-    /// The place of `packet`, the first event of which has a time and a place in the file; what an earlier `sort` has said about
-    /// it is noted. Packets must be asked about in their order.
+    /// The place of `packet`, the first event of which has a time and a place in the file. Whatever is known about it beyond that is
+    /// noted. Packets must be asked about in their order.
     pub(super) fn place(
         &mut self,
         packet: [u64; 3],
@@ -136,16 +166,20 @@ impl Relations {
         let [recording, time, head] = packet;
         let mut place = Place::of_packet(recording, PacketKey { timestamp: time, orig_head: head }, number);
         while let Some(ahead) = self.ahead
-            && ahead[..4] <= [recording, time, head, CHILD][..]
+            && ahead[..4] < [recording, time, head, PARENT][..]
         {
-            if ahead[..3] == packet
-                && let Relation::Child { number: said_by, root, said_idx } = Relation::from_key(ahead)
-                && said_by == number
-            {
-                place = Place::of_child(recording, root, timestamp, number);
-                if let Some(idx) = said_idx {
-                    notes.add(place, Note::SaidParentIdx(idx))?;
+            match Relation::from_key(ahead) {
+                _ if ahead[..3] != packet => {}
+                // The first kind, so the place is known when something is noted.
+                Relation::Child { number: said_by, root, said_idx } if said_by == number => {
+                    place = Place::of_child(recording, root, timestamp, number);
+                    if let Some(idx) = said_idx {
+                        notes.add(place, Note::SaidParentIdx(idx))?;
+                    }
                 }
+                Relation::Merged(merged) => notes.add(place, Note::Merged(merged))?,
+                Relation::InFlight => notes.add(place, Note::InFlight)?,
+                Relation::Child { .. } | Relation::Parent { .. } => {}
             }
             self.pass()?;
         }
@@ -190,15 +224,28 @@ impl Relations {
 }
 
 /// The words of a note: the place of the series, the kind, and what it says.
-const NOTE_WORDS: usize = PLACE_WORDS + 2;
+const NOTE_WORDS: usize = PLACE_WORDS + 4;
 
-/// What is to be said about a series beyond what its own events say.
+/// What is to be said about a series beyond what its own events say. Of two notes of a kind the last one counts, in the order of
+/// what they say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Note {
+enum Note {
     /// An earlier `sort` has said what comes next. That holds when the parent's events are not in the file any more.
     SaidParentIdx(u64),
     /// It branches off behind this event of its parent.
     ParentIdx(u64),
+    /// The packet was put into another one.
+    Merged(Merged),
+    /// It was there when collection ended.
+    InFlight,
+}
+
+/// All notes on a series.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct SeriesNotes {
+    pub(super) parent_idx: Option<u64>,
+    pub(super) merged: Option<Merged>,
+    pub(super) in_flight: bool,
 }
 
 /// Takes in notes.
@@ -216,11 +263,14 @@ impl Notes {
 
     fn add(&mut self, place: Place, note: Note) -> Result<(), TemporaryFileError> {
         let [a, b, c, d, e] = place.words();
-        let (kind, idx) = match note {
-            Note::SaidParentIdx(idx) => (0, idx),
-            Note::ParentIdx(idx) => (1, idx),
+        let words = |merged: Merged| [merged.timestamp, merged.into.timestamp, merged.into.orig_head];
+        let (kind, [f, g, h]) = match note {
+            Note::SaidParentIdx(idx) => (0, [idx, 0, 0]),
+            Note::ParentIdx(idx) => (1, [idx, 0, 0]),
+            Note::Merged(merged) => (2, words(merged)),
+            Note::InFlight => (3, [0; 3]),
         };
-        self.sorter.push([a, b, c, d, e, kind, idx], &[]);
+        self.sorter.push([a, b, c, d, e, kind, f, g, h], &[]);
         if self.sorter.bytes() > self.memory { self.sorter.spill() } else { Ok(()) }
     }
 
@@ -239,16 +289,23 @@ pub(super) struct SortedNotes {
 }
 
 impl SortedNotes {
-    /// After which event of its parent the series at `place` begins. Series must be asked about in their order.
-    pub(super) fn parent_idx(&mut self, place: Place) -> Result<Option<u64>, TemporaryFileError> {
+    /// What was noted on the series at `place`. Series must be asked about in their order.
+    pub(super) fn of(&mut self, place: Place) -> Result<SeriesNotes, TemporaryFileError> {
         let place = place.words();
-        let mut found = None;
-        while let Some([a, b, c, d, e, _, idx]) = self.ahead
+        let mut notes = SeriesNotes::default();
+        while let Some([a, b, c, d, e, kind, f, g, h]) = self.ahead
             && [a, b, c, d, e] <= place
         {
+            if [a, b, c, d, e] == place {
+                let merged = Merged { into: PacketKey { timestamp: g, orig_head: h }, timestamp: f };
+                match kind {
+                    0 | 1 => notes.parent_idx = Some(f),
+                    2 => notes.merged = Some(merged),
+                    _ => notes.in_flight = true,
+                }
+            }
             self.ahead = self.sorted.next()?.map(|(key, _)| key);
-            found = ([a, b, c, d, e] == place).then_some(idx);
         }
-        Ok(found)
+        Ok(notes)
     }
 }

@@ -17,6 +17,7 @@ use super::reader::FileEvent;
 use super::section::{Place, Section, SectionError};
 use super::section_table::SectionTable;
 use super::text::{Escaped, TextOptions};
+use super::verdict_section::VerdictSection;
 use crate::error::{Error, ErrorKind};
 
 /// The form in which events are shown.
@@ -72,6 +73,8 @@ struct Position {
     /// Nanoseconds since the event before.
     delta: Option<u64>,
     parent_idx: Option<u64>,
+    /// A verdict is shown behind it.
+    has_verdict: bool,
 }
 
 /// How the lines of an event begin.
@@ -85,6 +88,7 @@ struct Indent {
 const FLUSH: Indent = Indent { header: "", lines: "  ", frames: "    " };
 const LATER: Indent = Indent { header: "  ↳ ", lines: "      ", frames: "        " };
 const BRANCH: Indent = Indent { header: "  ├ ", lines: "  │   ", frames: "  │     " };
+const IN_BRANCH: &str = "  │ ";
 const LATER_IN_BRANCH: Indent = Indent { header: "  │   ↳ ", lines: "  │       ", frames: "  │         " };
 
 #[derive(Deserialize)]
@@ -130,7 +134,7 @@ impl EventPrinter {
                 out.push_str(event.text());
                 Ok(())
             }
-            Some(idx) => self.series_event(event, event.place(idx), out),
+            Some(idx) => self.series_event(event, event.place(idx), event.verdict().as_deref(), out),
         }
     }
 
@@ -140,7 +144,8 @@ impl EventPrinter {
     }
 
     /// Appends an event of a packet as text, also when the format is JSON: JSON is written by who has it. A packet that came out of
-    /// another is shown as a branch of its family, when something of that was shown right before.
+    /// another is shown as a branch of its family, when something of that was shown right before. The `verdict` about the packet
+    /// stands behind its last event.
     ///
     /// # Errors
     /// When a wall-clock time is wanted and unknown, or when the event belongs to an unreadable packet.
@@ -148,6 +153,7 @@ impl EventPrinter {
         &mut self,
         event: &EventLine<'_>,
         place: SeriesPlace,
+        verdict: Option<&str>,
         out: &mut String,
     ) -> Result<(), PrintError> {
         let SeriesPlace { idx, lost, parent_idx } = place;
@@ -174,8 +180,19 @@ impl EventPrinter {
         let timestamp = event.timestamp();
         let delta = self.series.previous.map(|previous| timestamp.saturating_sub(previous));
         self.series.previous = Some(timestamp);
-        let position = packet.map(|_| Position { idx, delta, parent_idx });
-        self.write_event(event, position, indent, out)
+        let position = packet.map(|_| Position { idx, delta, parent_idx, has_verdict: verdict.is_some() });
+        self.write_event(event, position, indent, out)?;
+        if let Some(verdict) = verdict {
+            if self.options.format == Format::SingleLine {
+                out.truncate(out.trim_end_matches('\n').len());
+                out.push_str(" | ");
+            } else {
+                out.push_str(if self.series.is_branch { IN_BRANCH } else { "" });
+                out.push_str("  ");
+            }
+            let _ = writeln!(out, "⇒ {}", Escaped(verdict));
+        }
+        Ok(())
     }
 
     fn write_event(
@@ -199,7 +216,7 @@ impl EventPrinter {
         for (_, section) in header {
             self.write_section(section, " ", out);
         }
-        if let Some(Position { idx, delta, parent_idx }) = position {
+        if let Some(Position { idx, delta, parent_idx, .. }) = position {
             let _ = write!(out, " n {idx}");
             if let Some(parent_idx) = parent_idx {
                 let _ = write!(out, " (branches off at n {parent_idx})");
@@ -209,11 +226,12 @@ impl EventPrinter {
             }
         }
         let line = if single_line { " | ".to_owned() } else { format!("\n{}", indent.lines) };
+        let has_verdict = position.is_some_and(|position| position.has_verdict);
         let mut where_begun = false;
         for place in [Place::Packet, Place::Namespace, Place::Device, Place::Line] {
             let says_where = matches!(place, Place::Namespace | Place::Device);
             for section in event.sections() {
-                if self.place(section) != place {
+                if self.place(section) != place || has_verdict && section.name == VerdictSection::NAME {
                     continue;
                 }
                 let before = if says_where && where_begun { " " } else { &line };

@@ -8,16 +8,21 @@
 
 use std::path::{Path, PathBuf};
 
-use super::core_sections::{PacketId, PacketKey, StartupSection, TrackingSection};
+use super::core_sections::{PacketKey, StartupSection, TrackingSection};
 use super::external_sort::{Key, Sorted, Sorter, TemporaryFileError};
-use super::family::{Notes, Place, RELATION_WORDS, Relations, SortedNotes, note_link};
-use super::line::{EventError, EventLine, SeriesPlace};
+use super::family::{Notes, Place, RELATION_WORDS, Relations, SortedNotes};
+use super::family::{note_in_flight, note_link, note_merged};
+use super::line::{EventError, EventLine};
 use super::section::Section;
-use super::series::{Gaps, MatchingPackets, NUMBER_WORDS, PACKET_WORDS};
+use super::section_table::SectionTable;
+use super::series::{Gaps, LOSS_WORDS, LastLosses, MatchingPackets, NUMBER_WORDS, PACKET_WORDS};
+use super::sorted_events::SortedEvents;
+use super::verdict::{in_flight, said_merged};
+use super::verdict_section::VerdictSection;
 use crate::error::{Error, ErrorKind};
 
 /// How many words the keys of both passes have.
-const WORDS: usize = 7;
+pub(super) const WORDS: usize = 7;
 
 /// Takes in events, in the order of their file.
 #[derive(Debug)]
@@ -29,6 +34,8 @@ pub struct EventSorter {
     numbers: Sorter<NUMBER_WORDS>,
     /// What packets have to do with each other.
     relations: Sorter<RELATION_WORDS>,
+    /// When events were lost.
+    losses: Sorter<LOSS_WORDS>,
     /// The packets of the events that match, when only their series are wanted.
     matching: Option<Sorter<PACKET_WORDS>>,
     recording: u64,
@@ -54,10 +61,11 @@ enum Kind {
 }
 
 /// An event in the second pass.
-struct Placed {
-    series: Place,
-    idx: u64,
-    lost: u64,
+#[derive(Debug)]
+pub(super) struct Placed {
+    pub(super) series: Place,
+    pub(super) idx: u64,
+    pub(super) lost: u64,
 }
 
 impl EventSorter {
@@ -70,6 +78,7 @@ impl EventSorter {
             events: Sorter::new(folder),
             numbers: Sorter::new(folder),
             relations: Sorter::new(folder),
+            losses: Sorter::new(folder),
             matching: None,
             recording: 0,
             count: 0,
@@ -104,11 +113,12 @@ impl EventSorter {
                 _ => {}
             }
         }
-        let text = event.without(TrackingSection::NAME);
+        let text = event.without(&[TrackingSection::NAME, VerdictSection::NAME]);
         if self.events.bytes() + self.noted_bytes() + text.len() > self.memory {
             self.events.spill()?;
             self.numbers.spill()?;
             self.relations.spill()?;
+            self.losses.spill()?;
             self.matching.as_mut().map_or(Ok(()), Sorter::spill)?;
         }
         let (recording, number, timestamp) = (self.recording, self.count, event.timestamp());
@@ -121,6 +131,15 @@ impl EventSorter {
                 let said = event.place(0).parent_idx;
                 note_link(&mut self.relations, recording, packet, (timestamp, number), &link, said);
             }
+            if let Some(merged) = said_merged(event) {
+                note_merged(&mut self.relations, recording, packet, merged);
+            }
+        }
+        for packet in in_flight(event) {
+            note_in_flight(&mut self.relations, recording, packet);
+        }
+        if event.tells_of_lost_events() {
+            self.losses.push([recording, timestamp], &[]);
         }
         let event = Unplaced { recording, kind, timestamp, seq, number };
         self.events.push(event.key(), text.as_bytes());
@@ -130,7 +149,8 @@ impl EventSorter {
 
     /// How many bytes there are in memory beside the events.
     fn noted_bytes(&self) -> usize {
-        self.numbers.bytes() + self.relations.bytes() + self.matching.as_ref().map_or(0, Sorter::bytes)
+        let matching = self.matching.as_ref().map_or(0, Sorter::bytes);
+        self.numbers.bytes() + self.relations.bytes() + self.losses.bytes() + matching
     }
 
     /// How many events were taken in: all, but for those that a filter has left out by themselves.
@@ -138,11 +158,12 @@ impl EventSorter {
         self.count
     }
 
-    /// Sorts. Where that means reading temporary files, `progress` is called with the number of events that were dealt with.
+    /// Sorts. Verdicts are made of what `sections` say. Where sorting means reading temporary files, `progress` is called with the
+    /// number of events that were dealt with.
     ///
     /// # Errors
     /// When a temporary file fails.
-    pub fn sort(self, mut progress: impl FnMut(u64)) -> Result<SortedEvents, SortError> {
+    pub fn sort(self, sections: SectionTable, mut progress: impl FnMut(u64)) -> Result<SortedEvents, SortError> {
         // While the first pass ends, the second one begins.
         let Self { memory, folder, .. } = self;
         let sixteenth = memory / 16;
@@ -178,11 +199,12 @@ impl EventSorter {
                     progress(done);
                 }
                 drop(merge);
-                series.sort(sixteenth * 15)?
+                series.sort(sixteenth * 14)?
             }
         };
         let (notes, count) = places.end()?;
-        Ok(SortedEvents { events, notes, count })
+        let losses = LastLosses::new(self.losses.sort(sixteenth)?)?;
+        SortedEvents::new(events, notes, losses, count, sections)
     }
 }
 
@@ -301,73 +323,8 @@ impl Placed {
         [a, b, c, d, e, self.idx, self.lost]
     }
 
-    fn from_key([a, b, c, d, e, idx, lost]: Key<WORDS>) -> Self {
+    pub(super) fn from_key([a, b, c, d, e, idx, lost]: Key<WORDS>) -> Self {
         Self { series: Place::from_words([a, b, c, d, e]), idx, lost }
-    }
-}
-
-/// Events in series. Series of packets that came out of another one follow that one's; else the order is that of their first
-/// events. Where recordings were put together, each begins with its startup event.
-#[derive(Debug)]
-pub struct SortedEvents {
-    events: Sorted<WORDS>,
-    notes: SortedNotes,
-    count: u64,
-}
-
-/// An event in its series.
-#[derive(Clone, Debug)]
-pub struct SortedEvent<'a> {
-    /// The event as it stood in the file, but without `tracking`.
-    pub event: EventLine<'a>,
-    /// Its place in the series.
-    pub place: SeriesPlace,
-    /// The packet that it belongs to. Without one, the event is alone in its series.
-    pub packet: Option<PacketId>,
-}
-
-impl SortedEvents {
-    /// How many events there are, those included that were read already.
-    pub fn count(&self) -> u64 {
-        self.count
-    }
-
-    /// The next event, or `None` at the end.
-    ///
-    /// # Errors
-    /// When a temporary file fails.
-    pub fn next_event(&mut self) -> Result<Option<SortedEvent<'_>>, SortError> {
-        let Some((key, text)) = self.events.next()? else {
-            return Ok(None);
-        };
-        let Placed { series, idx, lost } = Placed::from_key(key);
-        let parent_idx = if idx == 0 { self.notes.parent_idx(series)? } else { None };
-        let event = std::str::from_utf8(text).ok().and_then(|text| EventLine::parse(text).ok());
-        let event = event.ok_or(SortError::Changed)?;
-        let packet = if event.section(StartupSection::NAME).is_some() { None } else { event.packet()? };
-        let packet =
-            packet.map(|packet| PacketId { orig_head: packet.orig_head, timestamp: packet.timestamp, skb: packet.skb });
-        Ok(Some(SortedEvent { event, place: SeriesPlace { idx, lost, parent_idx }, packet }))
-    }
-}
-
-impl SortedEvent<'_> {
-    /// Appends the event as a sorted file has it, with its `tracking`.
-    pub fn write_json(&self, out: &mut String) {
-        let text = self.event.text();
-        let SeriesPlace { idx, lost, parent_idx } = self.place;
-        let place = self.packet.zip(u32::try_from(idx).ok()).zip(text.strip_suffix('}'));
-        let Some(((skb, idx), open)) = place else {
-            out.push_str(text);
-            return;
-        };
-        let lost = Some(lost).filter(|lost| *lost > 0);
-        let parent_idx = parent_idx.and_then(|idx| u32::try_from(idx).ok());
-        let tracking = TrackingSection { skb, idx, lost, parent_idx };
-        out.push_str(open);
-        out.push_str(",\"tracking\":");
-        out.push_str(&serde_json::to_string(&tracking).expect("numbers can be written"));
-        out.push('}');
     }
 }
 

@@ -6,12 +6,13 @@ use std::path::Path;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::{Just, Strategy, any, prop_assert_eq, prop_oneof, proptest};
+use proptest::sample::select;
 use tracer_core::event::line::{EventLine, SeriesPlace};
 use tracer_core::event::reader::EventReader;
 use tracer_core::event::selection::Selection;
-use tracer_core::event::sort::SortedEvents;
+use tracer_core::event::sorted_events::SortedEvents;
 
-use crate::{FILES, PLENTY, events_without_tracking, fixture, json_of, sorted, sorted_file, sorted_matching};
+use crate::{FILES, PLENTY, fixture, json_of, sorted, sorted_file, sorted_matching, unsorted_events};
 
 /// What an event of a made-up file belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ enum Owner {
     Part,
     Nothing,
     Loss,
+    /// What was there when collection ended.
+    InFlight,
     Packet(u64, u64),
 }
 
@@ -31,6 +34,8 @@ struct Made {
     timestamp: u64,
     seq: Option<u64>,
     link: Option<MadeLink>,
+    /// Where it was hit, and which clone: for the verdict.
+    place: (&'static str, u64),
     /// Stands in a series of its own already.
     in_array: bool,
     /// What a filter says.
@@ -62,12 +67,23 @@ fn made() -> impl Strategy<Value = Made> {
         1 => Just(Owner::Part),
         3 => Just(Owner::Nothing),
         1 => Just(Owner::Loss),
+        1 => Just(Owner::InFlight),
         20 => id().prop_map(|(time, head)| Owner::Packet(time, head)),
     ];
     let (timestamp, seq) = (0..12u64, option::of(0..6u64));
     let filter = prop_oneof![9 => Just(false), 1 => Just(true)];
-    (owner, timestamp, seq, link(), any::<bool>(), filter).prop_map(
-        |(owner, timestamp, seq, link, in_array, matches)| Made { owner, timestamp, seq, link, in_array, matches },
+    let symbols = ["ip_rcv", "net:net_dev_start_xmit", "icmp_rcv", "skb:kfree_skb", "skb:consume_skb", "anywhere"];
+    let place = (select(symbols.to_vec()), 8..10u64);
+    (owner, timestamp, seq, link(), place, any::<bool>(), filter).prop_map(
+        |(owner, timestamp, seq, link, place, in_array, matches)| Made {
+            owner,
+            timestamp,
+            seq,
+            link,
+            place,
+            in_array,
+            matches,
+        },
     )
 }
 
@@ -77,7 +93,8 @@ fn json(number: usize, made: &Made) -> String {
         Owner::Startup => r#""startup":{}"#.to_owned(),
         Owner::Part => r#""startup":{"split_file":{"id":1}}"#.to_owned(),
         Owner::Nothing => r#""unknown":[1.0, "\u0041"]"#.to_owned(),
-        Owner::Loss => r#""loss":[]"#.to_owned(),
+        Owner::Loss => format!(r#""loss":[{{"cause":"ring_full","count":{}}}]"#, timestamp % 2),
+        Owner::InFlight => format!(r#""in-flight":[{{"timestamp":{},"orig_head":{}}}]"#, timestamp % 3, u64::MAX - 1),
         Owner::Packet(time, head) => {
             let seq = made.seq.map_or(String::new(), |seq| format!(r#","seq":{seq}"#));
             let id = |(time, head)| format!(r#"{{"timestamp":{time},"orig_head":{head}}}"#);
@@ -85,7 +102,10 @@ fn json(number: usize, made: &Made) -> String {
                 let root = root.map_or(String::new(), |root| format!(r#","root":{}"#, id(root)));
                 format!(r#","link":{{"kind":"{kind}","parent":{}{root}}}"#, id(parent))
             });
-            format!(r#""skb-tracking":{{"orig_head":{head},"timestamp":{time},"skb":9{seq}{link}}}"#)
+            let (symbol, skb) = made.place;
+            format!(
+                r#""skb-tracking":{{"orig_head":{head},"timestamp":{time},"skb":{skb}{seq}{link}}},"kernel":{{"symbol":"{symbol}","probe_type":"kprobe"}}"#
+            )
         }
     };
     let event = format!(r#"{{"common":{{"timestamp":{timestamp}}}, {section},"number":{number}}}"#);
@@ -165,7 +185,7 @@ fn defined_losses(events: &[Made], group: &[usize], parent_idx: Option<u64>) -> 
 
 /// Whether an event is kept for its own sake.
 fn passes(made: &Made) -> bool {
-    made.matches || matches!(made.owner, Owner::Startup | Owner::Part | Owner::Loss)
+    made.matches || matches!(made.owner, Owner::Startup | Owner::Part | Owner::Loss | Owner::InFlight)
 }
 
 /// What the sorter makes of the file.
@@ -251,8 +271,8 @@ fn stored_files_keep_every_byte_of_every_event() {
     for name in FILES {
         let file = fixture(name);
         let sorted = sorted_file(file.as_bytes(), 0);
-        let mut before: Vec<&str> = file.lines().collect();
-        let mut after = events_without_tracking(sorted.as_bytes());
+        let mut before = unsorted_events(file.as_bytes());
+        let mut after = unsorted_events(sorted.as_bytes());
         before.sort_unstable();
         after.sort_unstable();
         assert_eq!(before, after, "{name}");
@@ -269,7 +289,9 @@ fn each_event_of_a_packet_says_its_place() {
     let file = format!("{}\n{lone}\n{}\n", event(3, r#","tracking":{"old":1},"new":1"#), event(1, ""));
     let tracking = |idx| format!(r#","tracking":{{"skb":{{"orig_head":7,"timestamp":1,"skb":8}},"idx":{idx}}}}}"#);
     let place = |event: String, idx| event.strip_suffix('}').unwrap().to_owned() + &tracking(idx);
-    let expected = format!("[{},{}]\n[{lone}]\n", place(event(1, ""), 0), place(event(3, r#","new":1"#), 1));
+    let verdict = r#","verdict":{"kind":"unknown","text":"last seen here","facts":{"idx":1}}}"#;
+    let last = place(event(3, r#","new":1"#), 1).strip_suffix('}').unwrap().to_owned() + verdict;
+    let expected = format!("[{},{last}]\n[{lone}]\n", place(event(1, ""), 0));
     assert_eq!(sorted_file(file.as_bytes(), PLENTY), expected);
 }
 

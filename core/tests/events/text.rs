@@ -25,7 +25,8 @@ fn printed_sorted(file: &[u8], options: PrintOptions, memory: usize) -> String {
     let mut printer = EventPrinter::new(options, table());
     let mut out = String::new();
     while let Some(event) = sorted.next_event().unwrap() {
-        printer.series_event(&event.event, event.place, &mut out).unwrap();
+        let verdict = event.verdict.as_ref().map(|verdict| &*verdict.text);
+        printer.series_event(&event.event, event.place, verdict, &mut out).unwrap();
     }
     out
 }

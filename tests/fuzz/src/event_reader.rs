@@ -106,13 +106,14 @@ fn sort(file: &[u8], memory: usize, is_filtered: bool) -> Option<String> {
         sorter.push(&event.event, matches(&event.event)).ok()?;
     }
     let sections = SectionTable::registered().expect("sections have different names");
-    let mut printer = EventPrinter::new(PrintOptions::default(), sections);
-    let mut sorted = sorter.sort(|_| ()).expect("temporary files can be written");
+    let mut printer = EventPrinter::new(PrintOptions::default(), sections.clone());
+    let mut sorted = sorter.sort(sections, |_| ()).expect("temporary files can be written");
     let (mut json, mut out, mut text) = (SeriesJson::default(), String::new(), String::new());
     while let Some(event) = sorted.next_event().expect("temporary files can be read") {
         json.separate(event.place.idx, &mut out);
         event.write_json(&mut out);
-        printer.series_event(&event.event, event.place, &mut text).expect("its packet was read before");
+        let verdict = event.verdict.as_ref().map(|verdict| &*verdict.text);
+        printer.series_event(&event.event, event.place, verdict, &mut text).expect("its packet was read before");
     }
     json.end(&mut out);
     Some(out)
