@@ -10,11 +10,11 @@ use anyhow::Context as _;
 use clap::Args;
 use tracer_core::error::{Error, ErrorKind};
 use tracer_core::event::json::SeriesJson;
-use tracer_core::event::line::EventLine;
 use tracer_core::event::print::{EventPrinter, Format};
 use tracer_core::event::reader::EventReader;
 use tracer_core::event::section_table::SectionTable;
-use tracer_core::event::sort::{EventSorter, SortError, SortedEvents};
+use tracer_core::event::sort::{EventSorter, SortError};
+use tracer_core::event::sorted_events::SortedEvents;
 
 use crate::display::DisplayArgs;
 use crate::filter::{EventFilter, FilterArgs};
@@ -55,7 +55,8 @@ pub(crate) fn run(args: &SortArgs) -> anyhow::Result<()> {
     let folder = temporary_folder(args.temp_dir.as_deref())?;
     let sorter = read(file, &source, filter, EventSorter::new(args.memory, &folder))?;
     let mut progress = Progress::events("sorting", sorter.count());
-    let sorted = sorter.sort(|done| progress.at(done)).map_err(Error::from)?;
+    let sections = SectionTable::registered()?;
+    let sorted = sorter.sort(sections, |done| progress.at(done)).map_err(Error::from)?;
     drop(progress);
     let progress = Progress::events("writing", sorted.count());
     let sorted = Output { events: sorted, progress };
@@ -130,7 +131,7 @@ fn write_json(
     let mut count = 0;
     while let Some(event) = sorted.events.next_event().map_err(Error::from)? {
         text.clear();
-        json.separate(event.idx, &mut text);
+        json.separate(event.place.idx, &mut text);
         event.write_json(&mut text);
         out.write_all(text.as_bytes()).map_err(&failed)?;
         count += 1;
@@ -155,9 +156,9 @@ fn show(mut sorted: Output, args: &SortArgs, source: &Source) -> anyhow::Result<
     let mut count = 0;
     while let Some(event) = sorted.events.next_event().map_err(Error::from)? {
         text.clear();
-        let line = EventLine::parse(event.text)?;
+        let verdict = event.verdict.as_ref().map(|verdict| &*verdict.text);
         printer
-            .series_event(&line, event.idx, event.lost, &mut text)
+            .series_event(&event.event, event.place, verdict, &mut text)
             .map_err(|error| source.error(Error::from(error)))?;
         out.write_all(text.as_bytes()).map_err(output::stdout_error)?;
         count += 1;

@@ -18,8 +18,13 @@ fn events(count: u64) -> String {
         let packet = if number.is_multiple_of(2) { 0 } else { number / 6 + 1 };
         let time = 1_000_000 + (number ^ 5) * 10;
         let data = "x".repeat((number % 120) as usize);
+        // Some of the short packets came out of the long one or of one another.
+        let (parent, root) = if number % 12 < 6 { (packet / 2, packet / 4) } else { (0, 0) };
+        let id = |packet: u64| format!(r#"{{"timestamp":{packet},"orig_head":{packet}}}"#);
+        let link = format!(r#","link":{{"kind":"copy","parent":{},"root":{}}}"#, id(parent), id(root));
+        let link = if number.is_multiple_of(2) || packet.is_multiple_of(3) { String::new() } else { link };
         format!(
-            r#"{{"common":{{"timestamp":{time}}},"skb-tracking":{{"orig_head":{packet},"timestamp":{packet},"skb":7,"seq":{}}},"data":"{data}"}}"#,
+            r#"{{"common":{{"timestamp":{time}}},"skb-tracking":{{"orig_head":{packet},"timestamp":{packet},"skb":7,"seq":{}{link}}},"data":"{data}"}}"#,
             number / 2 + number % 97 / 96
         )
     };

@@ -2,11 +2,14 @@
 //! Events: their sections, their JSON, their text, and the files that hold them.
 
 pub mod clock;
+pub mod clues;
 pub mod core_sections;
 mod external_sort;
+mod family;
 mod foreign;
 mod input_window;
 pub mod json;
+mod known_places;
 pub mod line;
 pub mod print;
 pub mod reader;
@@ -16,4 +19,7 @@ pub mod section_table;
 pub mod selection;
 mod series;
 pub mod sort;
+pub mod sorted_events;
 pub mod text;
+mod verdict;
+pub mod verdict_section;

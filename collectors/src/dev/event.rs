@@ -6,6 +6,7 @@ use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tracer_core::event::clues::Clues;
 use tracer_core::event::section::{Place, Section};
 use tracer_core::event::text::{Escaped, TextOptions};
 
@@ -33,6 +34,18 @@ impl Section for DevSection<'_> {
         match self.rx_ifindex {
             Some(index) => write!(out, " rxif {index}"),
             None => Ok(()),
+        }
+    }
+
+    fn tell<'a>(json: &'a str, clues: &mut Clues<'a>) {
+        #[derive(Deserialize)]
+        struct Device<'a> {
+            #[serde(borrow)]
+            name: Cow<'a, str>,
+            ifindex: u32,
+        }
+        if let Ok(Device { name, ifindex }) = serde_json::from_str(json) {
+            clues.device = Some((name, ifindex));
         }
     }
 }

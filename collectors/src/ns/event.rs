@@ -6,6 +6,7 @@ use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tracer_core::event::clues::Clues;
 use tracer_core::event::section::{Place, Section};
 use tracer_core::event::text::{Escaped, TextOptions};
 
@@ -35,6 +36,12 @@ impl Section for NsSection<'_> {
         match &self.name {
             Some(name) => write!(out, " ({})", Escaped(name)),
             None => Ok(()),
+        }
+    }
+
+    fn tell<'a>(json: &'a str, clues: &mut Clues<'a>) {
+        if let Ok(NsSection { inum, name, .. }) = serde_json::from_str(json) {
+            clues.namespace = Some((name, inum));
         }
     }
 }

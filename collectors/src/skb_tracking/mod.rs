@@ -4,11 +4,12 @@
 mod event;
 
 use tracer_core::collector::{Collector, Decode, DecodeError, Subject, Wire};
+use tracer_core::event::core_sections::{Link, PacketKey};
 use tracer_core::event::json::EventJson;
 use tracer_core::event::section::SectionDescriptor;
 use tracer_ebpf::wire as shared;
 
-use event::{Link, PacketName, SkbTrackingSection};
+use event::SkbTrackingSection;
 
 wire!("skb_tracking");
 
@@ -19,7 +20,7 @@ inventory::submit! {
     Collector {
         name: "skb-tracking",
         about: "which packet it is, so that its events can be told from those of others",
-        sections: &[SectionDescriptor::of::<SkbTrackingSection>()],
+        sections: &[SectionDescriptor::of::<SkbTrackingSection<'static>>()],
         hook: crate::hooks::SKB_TRACKING,
         subjects: &[Subject::Packet],
         arguments: Vec::new,
@@ -33,7 +34,7 @@ inventory::submit! {
 #[derive(Default)]
 struct Decoder {
     /// Stands in front of the identity that it belongs to.
-    link: Option<Link>,
+    link: Option<Link<'static>>,
 }
 
 impl Decode for Decoder {
@@ -61,8 +62,8 @@ impl Decode for Decoder {
     }
 }
 
-fn link(link: shared::packet_link) -> Link {
-    let name = |id: shared::packet_id| PacketName { timestamp: id.first_seen, orig_head: id.first_head };
+fn link(link: shared::packet_link) -> Link<'static> {
+    let name = |id: shared::packet_id| PacketKey { timestamp: id.first_seen, orig_head: id.first_head };
     let (kind, is_child) = match link.kind {
         shared::LINK_COPY => ("copy".into(), true),
         shared::LINK_SEGMENT => ("segment".into(), true),

@@ -9,8 +9,11 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::clues::{Clues, Stage};
+use super::known_places::what_happens;
 use super::section::{Place, Section, SectionDescriptor};
 use super::text::{Escaped, TextOptions};
+use super::verdict_section::{InFlightSection, VerdictSection};
 use crate::session::SAMPLED_OUT;
 
 /// The sections that the core itself writes, in the order in which they stand in an event.
@@ -21,6 +24,8 @@ pub const CORE_SECTIONS: &[SectionDescriptor] = &[
     SectionDescriptor::of::<UserspaceSection<'static>>(),
     SectionDescriptor::of::<LossSection<'static>>(),
     SectionDescriptor::of::<TrackingSection>(),
+    SectionDescriptor::of::<VerdictSection<'static>>(),
+    SectionDescriptor::of::<InFlightSection<'static>>(),
 ];
 
 /// When, on which CPU and in which task an event happened. Every event has this section.
@@ -113,6 +118,25 @@ impl Section for KernelSection<'_> {
     /// The probe. The stack takes lines of its own, which the event printer writes.
     fn write_text(&self, out: &mut dyn fmt::Write, _options: &TextOptions) -> fmt::Result {
         write!(out, "[{}] {}", self.probe_type.tag(), Escaped(&self.symbol))
+    }
+
+    fn tell<'a>(json: &'a str, clues: &mut Clues<'a>) {
+        #[derive(Deserialize)]
+        struct Probe<'a> {
+            #[serde(borrow)]
+            symbol: Cow<'a, str>,
+            #[serde(borrow)]
+            probe_type: Cow<'a, str>,
+        }
+        let Ok(Probe { symbol, probe_type }) = serde_json::from_str(json) else {
+            return;
+        };
+        // At a return the packet is what it was at the entry: it may be gone.
+        let (fate, stage) = if probe_type == "kretprobe" { (None, Stage::Aside) } else { what_happens(&symbol) };
+        clues.symbol = Some(symbol);
+        clues.stage = stage;
+        // Another section may know more about it.
+        clues.fate = clues.fate.take().or(fate);
     }
 }
 
@@ -280,6 +304,10 @@ pub struct TrackingSection {
     /// How many hits of the packet were lost since the event before. Missing when none were.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lost: Option<u64>,
+    /// At the first event of a packet that came out of another: the number of the other one's last event before that. Missing
+    /// when the file has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent_idx: Option<u32>,
 }
 
 /// What identifies a packet: the pair of `timestamp` and `orig_head`.
@@ -291,6 +319,56 @@ pub struct PacketId {
     pub timestamp: u64,
     /// The address of the `struct sk_buff` at this event: clones of a packet differ in it.
     pub skb: u64,
+}
+
+/// A packet's id alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct PacketKey {
+    /// When the packet was first seen, in nanoseconds of CLOCK_MONOTONIC.
+    pub timestamp: u64,
+    /// The address of the packet's data when it was first seen.
+    pub orig_head: u64,
+}
+
+impl fmt::Display for PacketKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{:x}{:x}", self.timestamp, self.orig_head)
+    }
+}
+
+/// What a packet has to do with another one: it came out of it, or the other one was put into it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Link<'a> {
+    /// How the link was made. `copy`, `segment`, `fragment`, `retransmission` and what this version does not know: the packet
+    /// came out of the other, and this is its first event. `merge` and `reassembly`: the other was put into this one here.
+    pub kind: Cow<'a, str>,
+    /// The other packet.
+    pub parent: PacketKey,
+    /// The packet that the first of all links began with, where this packet came out of another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root: Option<PacketKey>,
+}
+
+impl Link<'_> {
+    /// Whether the other packet ends here because it was put into this one.
+    pub fn absorbs(&self) -> bool {
+        matches!(&*self.kind, "merge" | "reassembly")
+    }
+
+    /// The packet that the whole family is named after: the oldest ancestor that is known.
+    pub fn root(&self) -> PacketKey {
+        self.root.unwrap_or(self.parent)
+    }
+}
+
+impl fmt::Display for Link<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.kind {
+            "merge" => write!(f, "merged with {}", self.parent),
+            "reassembly" => write!(f, "reassembled with {}", self.parent),
+            kind => write!(f, "{} of {}", Escaped(kind), self.parent),
+        }
+    }
 }
 
 impl Section for TrackingSection {

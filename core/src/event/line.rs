@@ -8,8 +8,10 @@ use std::ops::Range;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::core_sections::{LossSection, StartupSection, TrackingSection};
+use super::core_sections::{Link, LossSection, PacketKey, StartupSection, TrackingSection};
 use super::section::Section as _;
+use super::verdict_section::{InFlightSection, VerdictSection};
+use crate::session::is_lost_event;
 
 /// An event as it stands in a file. Nothing of it is lost: sections, keys and numbers that this program does not know
 /// are still there, byte for byte.
@@ -43,6 +45,24 @@ pub struct PacketRef {
     pub seq: Option<u64>,
 }
 
+impl PacketRef {
+    /// The packet's id.
+    pub fn key(&self) -> PacketKey {
+        PacketKey { timestamp: self.timestamp, orig_head: self.orig_head }
+    }
+}
+
+/// Where an event stands in its series.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SeriesPlace {
+    /// Its number: at 0 a new series begins.
+    pub idx: u64,
+    /// How many hits of the packet were lost since the event before.
+    pub lost: u64,
+    /// When the packet came out of another one here: the number of the other one's last event before that, if there is one.
+    pub parent_idx: Option<u64>,
+}
+
 /// The section that says which packet an event belongs to. The collector `skb-tracking` shows it; its fields are the
 /// core's, because the core tracks.
 pub const PACKET_SECTION: &str = "skb-tracking";
@@ -53,11 +73,14 @@ impl<'a> EventLine<'a> {
     /// # Errors
     /// When `text` is no JSON, no object, has a section twice, or has no `common.timestamp`.
     pub fn parse(text: &'a str) -> Result<Self, EventError> {
-        let text = trim(text);
-        let Members(sections) = serde_json::from_str(text)?;
-        let mut line = Self { text, timestamp: 0, sections };
+        let mut line = Self::members(trim(text))?;
         line.timestamp = line.light::<Timestamp>("common")?.ok_or(EventError::NoCommon)?.timestamp;
         Ok(line)
+    }
+
+    fn members(text: &'a str) -> serde_json::Result<Self> {
+        let Members(sections) = serde_json::from_str(text)?;
+        Ok(Self { text, timestamp: 0, sections })
     }
 
     /// The whole event as it stands in the file.
@@ -88,15 +111,43 @@ impl<'a> EventLine<'a> {
         self.light(PACKET_SECTION)
     }
 
-    /// How many hits of the packet were lost right before the event, in a sorted file.
-    pub(super) fn lost(&self) -> u64 {
+    /// What the packet has to do with another one, as far as the event says it. A link that can't be read is none: that is
+    /// no reason to refuse the event.
+    pub fn link(&self) -> Option<Link<'a>> {
         #[derive(serde::Deserialize)]
+        struct Linked<'a> {
+            #[serde(borrow)]
+            link: Option<Link<'a>>,
+        }
+        self.light::<Linked<'a>>(PACKET_SECTION).ok().flatten()?.link
+    }
+
+    /// How the packet came out of another, when this is its first event and says so.
+    pub(super) fn branch(&self) -> Option<Link<'a>> {
+        self.link().filter(|link| !link.absorbs())
+    }
+
+    /// Number `idx` of a sorted file's series, and what the file says about that place.
+    pub fn place(&self, idx: u64) -> SeriesPlace {
+        #[derive(Default, serde::Deserialize)]
         struct Tracking {
             #[serde(default)]
             lost: u64,
+            parent_idx: Option<u64>,
         }
         // Where it can't be read, nothing is known to be lost.
-        self.light::<Tracking>(TrackingSection::NAME).ok().flatten().map_or(0, |tracking| tracking.lost)
+        let tracking = self.light::<Tracking>(TrackingSection::NAME).ok().flatten().unwrap_or_default();
+        SeriesPlace { idx, lost: tracking.lost, parent_idx: tracking.parent_idx }
+    }
+
+    /// What a sorted file says about what became of the packet, in words.
+    pub(super) fn verdict(&self) -> Option<Cow<'a, str>> {
+        #[derive(serde::Deserialize)]
+        struct Verdict<'a> {
+            #[serde(borrow)]
+            text: Cow<'a, str>,
+        }
+        self.light::<Verdict<'a>>(VerdictSection::NAME).ok().flatten().map(|verdict| verdict.text)
     }
 
     /// Whether a recording begins here, in a file where several may have been put together: this is a startup event, and not
@@ -118,9 +169,16 @@ impl<'a> EventLine<'a> {
     }
 
     /// Whether the event says something about the recording, which is needed whichever packets are of interest: how it was
-    /// made, or what was lost.
+    /// made, what was lost, or what was there at its end.
     pub(super) fn concerns_recording(&self) -> bool {
-        self.section(StartupSection::NAME).is_some() || self.section(LossSection::NAME).is_some()
+        let has = |name| self.section(name).is_some();
+        has(StartupSection::NAME) || has(LossSection::NAME) || has(InFlightSection::NAME)
+    }
+
+    /// Whether it says that events were lost, and not just left out as the user wanted.
+    pub(super) fn tells_of_lost_events(&self) -> bool {
+        let losses = self.light::<LossSection<'_>>(LossSection::NAME).ok().flatten();
+        losses.is_some_and(|losses| losses.0.iter().any(|loss| loss.count > 0 && is_lost_event(&loss.cause)))
     }
 
     /// Reads of section `name` only what `T` has.
@@ -137,10 +195,28 @@ impl<'a> EventLine<'a> {
         }
     }
 
-    /// The event without section `name`, otherwise byte for byte as it was.
-    pub fn without(&self, name: &str) -> Cow<'a, str> {
+    /// The event without the sections called `names`, otherwise byte for byte as it was.
+    pub fn without(&self, names: &[&str]) -> Cow<'a, str> {
+        let mut text = Cow::Borrowed(self.text);
+        for name in names {
+            if self.section(name).is_none() {
+                continue;
+            }
+            // Where others were taken out already, everything is elsewhere.
+            text = match text {
+                Cow::Borrowed(_) => Cow::Owned(self.without_section(name)),
+                Cow::Owned(text) => match EventLine::members(&text) {
+                    Ok(rest) => Cow::Owned(rest.without_section(name)),
+                    Err(_) => Cow::Owned(text),
+                },
+            };
+        }
+        text
+    }
+
+    fn without_section(&self, name: &str) -> String {
         let Some(index) = self.sections.iter().position(|section| section.name == name) else {
-            return Cow::Borrowed(self.text);
+            return self.text.to_owned();
         };
         let cut = match (index.checked_sub(1), self.sections.get(index + 1)) {
             // The comma before it goes too ...
@@ -153,7 +229,7 @@ impl<'a> EventLine<'a> {
             }
             (None, None) => 1..self.span(index).end,
         };
-        Cow::Owned(format!("{}{}", &self.text[..cut.start], &self.text[cut.end..]))
+        format!("{}{}", &self.text[..cut.start], &self.text[cut.end..])
     }
 
     /// Where in `text` the value of a section is.
@@ -351,11 +427,13 @@ mod tests {
     fn takes_a_section_out_and_leaves_the_rest() {
         let without = |text: &str| {
             let text = text.replace("COMMON", r#""common":{"timestamp":1}"#);
-            EventLine::parse(&text).unwrap().without("gone").replace(r#""common":{"timestamp":1}"#, "COMMON")
+            EventLine::parse(&text).unwrap().without(&["gone", "too"]).replace(r#""common":{"timestamp":1}"#, "COMMON")
         };
         assert_eq!(without(r#"{COMMON, "gone" : {"gone":1} , "b": 2 }"#), r#"{COMMON , "b": 2 }"#);
         assert_eq!(without(r#"{"gone":1 , COMMON}"#), r#"{ COMMON}"#);
         assert_eq!(without(r#"{COMMON,"gone":1}"#), r#"{COMMON}"#);
+        assert_eq!(without(r#"{"too":{}, COMMON , "gone":[1],"a":1,"b":2}"#), r#"{ COMMON,"a":1,"b":2}"#);
+        assert_eq!(without(r#"{"gone":1,"too":2,COMMON}"#), r#"{COMMON}"#);
         assert_eq!(without(r#"{COMMON,"a":{"gone":1}}"#), r#"{COMMON,"a":{"gone":1}}"#);
     }
 }

@@ -10,13 +10,14 @@ use std::fmt::Write as _;
 use serde::Deserialize;
 
 use super::clock::{Clock, ClockError, Delta, TimeStyle};
-use super::core_sections::{CommonSection, KernelSection, TrackingSection, UserspaceSection};
+use super::core_sections::{CommonSection, KernelSection, PacketKey, TrackingSection, UserspaceSection};
 use super::json::SeriesJson;
-use super::line::{EventError, EventLine, JsonError, RawSection};
+use super::line::{EventError, EventLine, JsonError, RawSection, SeriesPlace};
 use super::reader::FileEvent;
 use super::section::{Place, Section, SectionError};
 use super::section_table::SectionTable;
 use super::text::{Escaped, TextOptions};
+use super::verdict_section::VerdictSection;
 use crate::error::{Error, ErrorKind};
 
 /// The form in which events are shown.
@@ -48,11 +49,21 @@ pub struct EventPrinter {
     options: PrintOptions,
     sections: SectionTable,
     clock: Clock,
-    series_shown: bool,
-    /// The time of the event before in the same series.
-    previous: Option<u64>,
+    series: Series,
     json: SeriesJson,
     piece: String,
+}
+
+/// The series of which the last event was shown.
+#[derive(Debug, Default)]
+struct Series {
+    /// Whether there is one.
+    shown: bool,
+    /// The packet that its family is named after, unless it is no packet's.
+    family: Option<PacketKey>,
+    is_branch: bool,
+    /// The time of its last event.
+    previous: Option<u64>,
 }
 
 /// The place of an event in the series that it is shown in.
@@ -61,6 +72,9 @@ struct Position {
     idx: u64,
     /// Nanoseconds since the event before.
     delta: Option<u64>,
+    parent_idx: Option<u64>,
+    /// A verdict is shown behind it.
+    has_verdict: bool,
 }
 
 /// How the lines of an event begin.
@@ -73,6 +87,9 @@ struct Indent {
 
 const FLUSH: Indent = Indent { header: "", lines: "  ", frames: "    " };
 const LATER: Indent = Indent { header: "  ↳ ", lines: "      ", frames: "        " };
+const BRANCH: Indent = Indent { header: "  ├ ", lines: "  │   ", frames: "  │     " };
+const IN_BRANCH: &str = "  │ ";
+const LATER_IN_BRANCH: Indent = Indent { header: "  │   ↳ ", lines: "  │       ", frames: "  │         " };
 
 #[derive(Deserialize)]
 struct Stack<'a> {
@@ -84,7 +101,7 @@ impl EventPrinter {
     /// A printer that knows `sections`.
     pub fn new(options: PrintOptions, sections: SectionTable) -> Self {
         let (clock, piece) = (Clock::default(), String::new());
-        Self { options, sections, clock, series_shown: false, previous: None, json: SeriesJson::default(), piece }
+        Self { options, sections, clock, series: Series::default(), json: SeriesJson::default(), piece }
     }
 
     /// Appends an event that stands for itself.
@@ -117,7 +134,7 @@ impl EventPrinter {
                 out.push_str(event.text());
                 Ok(())
             }
-            Some(idx) => self.series_event(event, idx, event.lost(), out),
+            Some(idx) => self.series_event(event, event.place(idx), event.verdict().as_deref(), out),
         }
     }
 
@@ -126,36 +143,56 @@ impl EventPrinter {
         self.json.end(out);
     }
 
-    /// Appends an event of a packet as text, also when the format is JSON: JSON is written by who has it. It is number `idx`
-    /// of its series; `lost` hits of the packet were lost before it.
+    /// Appends an event of a packet as text, also when the format is JSON: JSON is written by who has it. A packet that came out of
+    /// another is shown as a branch of its family, when something of that was shown right before. The `verdict` about the packet
+    /// stands behind its last event.
     ///
     /// # Errors
     /// When a wall-clock time is wanted and unknown, or when the event belongs to an unreadable packet.
     pub fn series_event(
         &mut self,
         event: &EventLine<'_>,
-        idx: u64,
-        lost: u64,
+        place: SeriesPlace,
+        verdict: Option<&str>,
         out: &mut String,
     ) -> Result<(), PrintError> {
+        let SeriesPlace { idx, lost, parent_idx } = place;
+        let packet = event.packet()?;
         if idx == 0 {
-            if self.series_shown && self.options.format == Format::Text {
+            let family = packet.map(|packet| event.branch().map_or(packet.key(), |link| link.root()));
+            let is_branch = family.is_some() && family == self.series.family;
+            if self.series.shown && !is_branch && self.options.format == Format::Text {
                 out.push('\n');
             }
-            self.series_shown = true;
-            self.previous = None;
+            self.series = Series { shown: true, family, is_branch, previous: None };
         }
         self.clock.learn(event);
-        let indent = if idx == 0 { FLUSH } else { LATER };
+        let indent = match (self.series.is_branch, idx) {
+            (false, 0) => FLUSH,
+            (false, _) => LATER,
+            (true, 0) => BRANCH,
+            (true, _) => LATER_IN_BRANCH,
+        };
         if lost > 0 {
             let plural = if lost == 1 { "" } else { "s" };
             let _ = writeln!(out, "{}lost {lost} event{plural} of this packet", indent.header);
         }
         let timestamp = event.timestamp();
-        let delta = self.previous.map(|previous| timestamp.saturating_sub(previous));
-        self.previous = Some(timestamp);
-        let position = event.packet()?.map(|_| Position { idx, delta });
-        self.write_event(event, position, indent, out)
+        let delta = self.series.previous.map(|previous| timestamp.saturating_sub(previous));
+        self.series.previous = Some(timestamp);
+        let position = packet.map(|_| Position { idx, delta, parent_idx, has_verdict: verdict.is_some() });
+        self.write_event(event, position, indent, out)?;
+        if let Some(verdict) = verdict {
+            if self.options.format == Format::SingleLine {
+                out.truncate(out.trim_end_matches('\n').len());
+                out.push_str(" | ");
+            } else {
+                out.push_str(if self.series.is_branch { IN_BRANCH } else { "" });
+                out.push_str("  ");
+            }
+            let _ = writeln!(out, "⇒ {}", Escaped(verdict));
+        }
+        Ok(())
     }
 
     fn write_event(
@@ -179,18 +216,22 @@ impl EventPrinter {
         for (_, section) in header {
             self.write_section(section, " ", out);
         }
-        if let Some(Position { idx, delta }) = position {
+        if let Some(Position { idx, delta, parent_idx, .. }) = position {
             let _ = write!(out, " n {idx}");
+            if let Some(parent_idx) = parent_idx {
+                let _ = write!(out, " (branches off at n {parent_idx})");
+            }
             if let Some(delta) = delta {
                 let _ = write!(out, " {}", Delta(delta));
             }
         }
         let line = if single_line { " | ".to_owned() } else { format!("\n{}", indent.lines) };
+        let has_verdict = position.is_some_and(|position| position.has_verdict);
         let mut where_begun = false;
         for place in [Place::Packet, Place::Namespace, Place::Device, Place::Line] {
             let says_where = matches!(place, Place::Namespace | Place::Device);
             for section in event.sections() {
-                if self.place(section) != place {
+                if self.place(section) != place || has_verdict && section.name == VerdictSection::NAME {
                     continue;
                 }
                 let before = if says_where && where_begun { " " } else { &line };

@@ -7,6 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::clues::Clues;
 use super::text::TextOptions;
 
 /// Where the text of a section stands in the text of its event.
@@ -43,6 +44,12 @@ pub trait Section: Serialize + JsonSchema {
     /// # Errors
     /// Only those of `out`.
     fn write_text(&self, out: &mut dyn fmt::Write, options: &TextOptions) -> fmt::Result;
+
+    /// Adds what the section, which reads `json`, says about where the packet is and how it ends. What can't be read says
+    /// nothing. It is asked of every event that is sorted: only what is needed should be read.
+    fn tell<'a>(json: &'a str, clues: &mut Clues<'a>) {
+        let _ = (json, clues);
+    }
 }
 
 /// A section type with its type erased: what readers, the schema and the docs work with.
@@ -54,6 +61,8 @@ pub struct SectionDescriptor {
     pub place: Place,
     /// Reads the section's JSON and appends its text.
     pub write_text: fn(json: &str, out: &mut dyn fmt::Write, options: &TextOptions) -> Result<(), SectionError>,
+    /// Adds what the section's JSON says about where the packet is and how it ends.
+    pub clues: for<'a> fn(json: &'a str, clues: &mut Clues<'a>),
     /// The JSON schema of the section's value.
     pub schema: fn(&mut SchemaGenerator) -> Schema,
 }
@@ -68,6 +77,7 @@ impl SectionDescriptor {
                 let section: S = serde_json::from_str(json).map_err(SectionError::Json)?;
                 section.write_text(out, options).map_err(SectionError::Write)
             },
+            clues: |json, clues| S::tell(json, clues),
             schema: |generator| generator.subschema_for::<S>(),
         }
     }

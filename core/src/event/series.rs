@@ -84,11 +84,48 @@ impl MatchingPackets {
     }
 }
 
+/// The words of a loss: its recording and its time.
+pub(super) const LOSS_WORDS: usize = 2;
+
+/// When events were lost last, for each recording.
+#[derive(Debug)]
+pub(super) struct LastLosses {
+    losses: Sorted<LOSS_WORDS>,
+    /// The first of them that was not yet passed.
+    ahead: Option<[u64; LOSS_WORDS]>,
+    recording: u64,
+    last: Option<u64>,
+}
+
+impl LastLosses {
+    /// Takes the times at which events were said to be lost.
+    pub(super) fn new(mut losses: Sorted<LOSS_WORDS>) -> Result<Self, TemporaryFileError> {
+        let ahead = losses.next()?.map(|(key, _)| key);
+        Ok(Self { losses, ahead, recording: 0, last: None })
+    }
+
+    /// The last loss in `recording`. Recordings must be asked about in their order.
+    pub(super) fn of(&mut self, recording: u64) -> Result<Option<u64>, TemporaryFileError> {
+        if recording != self.recording {
+            (self.recording, self.last) = (recording, None);
+        }
+        while let Some([of, time]) = self.ahead
+            && of <= recording
+        {
+            if of == recording {
+                self.last = Some(time);
+            }
+            self.ahead = self.losses.next()?.map(|(key, _)| key);
+        }
+        Ok(self.last)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
-    use super::{Gaps, MatchingPackets};
+    use super::{Gaps, LastLosses, MatchingPackets};
     use crate::event::external_sort::Sorter;
 
     const PACKET: [u64; 3] = [0, 5, 6];
@@ -116,6 +153,17 @@ mod tests {
         let asked = [[0, 5, 5], [0, 5, 6], [0, 5, 6], [0, 9, 0], [0, 9, 1], [1, 0, 0], [1, 7, 7], [1, 7, 8]];
         let found = asked.map(|packet| matching.contains(packet).unwrap());
         assert_eq!(found, [false, true, true, false, true, false, true, false]);
+    }
+
+    #[test]
+    fn knows_the_last_loss_of_each_recording() {
+        let mut sorter = Sorter::new(Path::new("/nonexistent"));
+        for loss in [[1, 5], [0, 9], [1, 3], [3, 7]] {
+            sorter.push(loss, &[]);
+        }
+        let mut losses = LastLosses::new(sorter.sort(0).unwrap()).unwrap();
+        let found = [0, 0, 1, 2, 2, 3, 4].map(|recording| losses.of(recording).unwrap());
+        assert_eq!(found, [Some(9), Some(9), Some(5), None, None, Some(7), None]);
     }
 
     #[test]

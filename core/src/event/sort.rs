@@ -8,15 +8,21 @@
 
 use std::path::{Path, PathBuf};
 
-use super::core_sections::{PacketId, StartupSection, TrackingSection};
+use super::core_sections::{PacketKey, StartupSection, TrackingSection};
 use super::external_sort::{Key, Sorted, Sorter, TemporaryFileError};
+use super::family::{Notes, Place, RELATION_WORDS, Relations, SortedNotes};
+use super::family::{note_in_flight, note_link, note_merged};
 use super::line::{EventError, EventLine};
 use super::section::Section;
-use super::series::{Gaps, MatchingPackets, NUMBER_WORDS, PACKET_WORDS};
+use super::section_table::SectionTable;
+use super::series::{Gaps, LOSS_WORDS, LastLosses, MatchingPackets, NUMBER_WORDS, PACKET_WORDS};
+use super::sorted_events::SortedEvents;
+use super::verdict::{in_flight, said_merged};
+use super::verdict_section::VerdictSection;
 use crate::error::{Error, ErrorKind};
 
 /// How many words the keys of both passes have.
-const WORDS: usize = 9;
+pub(super) const WORDS: usize = 7;
 
 /// Takes in events, in the order of their file.
 #[derive(Debug)]
@@ -26,6 +32,10 @@ pub struct EventSorter {
     events: Sorter<WORDS>,
     /// The numbers of the packets' hits.
     numbers: Sorter<NUMBER_WORDS>,
+    /// What packets have to do with each other.
+    relations: Sorter<RELATION_WORDS>,
+    /// When events were lost.
+    losses: Sorter<LOSS_WORDS>,
     /// The packets of the events that match, when only their series are wanted.
     matching: Option<Sorter<PACKET_WORDS>>,
     recording: u64,
@@ -40,7 +50,6 @@ struct Unplaced {
     seq: Option<u64>,
     /// Its place in the file.
     number: u64,
-    skb: u64,
 }
 
 /// What an event belongs to.
@@ -48,26 +57,32 @@ struct Unplaced {
 enum Kind {
     Startup,
     Untracked,
-    Packet { timestamp: u64, orig_head: u64 },
+    Packet(PacketKey),
 }
 
 /// An event in the second pass.
-struct Placed {
-    recording: u64,
-    is_startup: bool,
-    /// Time and place in the file of the series' first event.
-    first: (u64, u64),
-    idx: u64,
-    lost: u64,
-    packet: Option<PacketId>,
+#[derive(Debug)]
+pub(super) struct Placed {
+    pub(super) series: Place,
+    pub(super) idx: u64,
+    pub(super) lost: u64,
 }
 
 impl EventSorter {
     /// A sorter that holds at most about `memory` bytes of events and of what it notes about them, and puts what is more
     /// into temporary files in `folder`.
     pub fn new(memory: usize, folder: &Path) -> Self {
-        let (events, numbers) = (Sorter::new(folder), Sorter::new(folder));
-        Self { memory, folder: folder.to_owned(), events, numbers, matching: None, recording: 0, count: 0 }
+        Self {
+            memory,
+            folder: folder.to_owned(),
+            events: Sorter::new(folder),
+            numbers: Sorter::new(folder),
+            relations: Sorter::new(folder),
+            losses: Sorter::new(folder),
+            matching: None,
+            recording: 0,
+            count: 0,
+        }
     }
 
     /// Keeps only series of which an event matches, and what was said about the recording itself.
@@ -85,36 +100,57 @@ impl EventSorter {
         let packet = event.packet()?;
         let kind = match packet {
             _ if event.section(StartupSection::NAME).is_some() => Kind::Startup,
-            Some(packet) => Kind::Packet { timestamp: packet.timestamp, orig_head: packet.orig_head },
+            Some(packet) => Kind::Packet(packet.key()),
             None => Kind::Untracked,
         };
         self.recording += u64::from(event.begins_recording());
         if let Some(matching) = &mut self.matching {
             match (kind, matches || event.concerns_recording()) {
-                (Kind::Packet { timestamp, orig_head }, true) => {
-                    matching.push([self.recording, timestamp, orig_head], &[]);
+                (Kind::Packet(packet), true) => {
+                    matching.push([self.recording, packet.timestamp, packet.orig_head], &[]);
                 }
                 (Kind::Untracked, false) => return Ok(()),
                 _ => {}
             }
         }
-        let text = event.without(TrackingSection::NAME);
-        let noted = self.numbers.bytes() + self.matching.as_ref().map_or(0, Sorter::bytes);
-        if self.events.bytes() + noted + text.len() > self.memory {
+        let text = event.without(&[TrackingSection::NAME, VerdictSection::NAME]);
+        if self.events.bytes() + self.noted_bytes() + text.len() > self.memory {
             self.events.spill()?;
             self.numbers.spill()?;
+            self.relations.spill()?;
+            self.losses.spill()?;
             self.matching.as_mut().map_or(Ok(()), Sorter::spill)?;
         }
+        let (recording, number, timestamp) = (self.recording, self.count, event.timestamp());
         let seq = packet.and_then(|packet| packet.seq);
-        if let (Kind::Packet { timestamp, orig_head }, Some(seq)) = (kind, seq) {
-            self.numbers.push([self.recording, timestamp, orig_head, seq], &[]);
+        if let Kind::Packet(packet) = kind {
+            if let Some(seq) = seq {
+                self.numbers.push([recording, packet.timestamp, packet.orig_head, seq], &[]);
+            }
+            if let Some(link) = event.link() {
+                let said = event.place(0).parent_idx;
+                note_link(&mut self.relations, recording, packet, (timestamp, number), &link, said);
+            }
+            if let Some(merged) = said_merged(event) {
+                note_merged(&mut self.relations, recording, packet, merged);
+            }
         }
-        let (recording, number) = (self.recording, self.count);
-        let skb = packet.map_or(0, |packet| packet.skb);
-        let event = Unplaced { recording, kind, timestamp: event.timestamp(), seq, number, skb };
+        for packet in in_flight(event) {
+            note_in_flight(&mut self.relations, recording, packet);
+        }
+        if event.tells_of_lost_events() {
+            self.losses.push([recording, timestamp], &[]);
+        }
+        let event = Unplaced { recording, kind, timestamp, seq, number };
         self.events.push(event.key(), text.as_bytes());
         self.count += 1;
         Ok(())
+    }
+
+    /// How many bytes there are in memory beside the events.
+    fn noted_bytes(&self) -> usize {
+        let matching = self.matching.as_ref().map_or(0, Sorter::bytes);
+        self.numbers.bytes() + self.relations.bytes() + self.losses.bytes() + matching
     }
 
     /// How many events were taken in: all, but for those that a filter has left out by themselves.
@@ -122,20 +158,28 @@ impl EventSorter {
         self.count
     }
 
-    /// Sorts. Where that means reading temporary files, `progress` is called with the number of events that were dealt with.
+    /// Sorts. Verdicts are made of what `sections` say. Where sorting means reading temporary files, `progress` is called with the
+    /// number of events that were dealt with.
     ///
     /// # Errors
     /// When a temporary file fails.
-    pub fn sort(self, mut progress: impl FnMut(u64)) -> Result<SortedEvents, SortError> {
+    pub fn sort(self, sections: SectionTable, mut progress: impl FnMut(u64)) -> Result<SortedEvents, SortError> {
         // While the first pass ends, the second one begins.
         let Self { memory, folder, .. } = self;
-        let gaps = Gaps::new(self.numbers.sort(memory / 16)?)?;
+        let sixteenth = memory / 16;
         let matching = match self.matching {
-            Some(matching) => Some(MatchingPackets::new(matching.sort(memory / 16)?)?),
+            Some(matching) => Some(MatchingPackets::new(matching.sort(sixteenth)?)?),
             None => None,
         };
-        let mut places = Places::new(gaps, matching);
-        let events = match self.events.sort(memory / 4)? {
+        let mut places = Places {
+            gaps: Gaps::new(self.numbers.sort(sixteenth)?)?,
+            relations: Relations::new(self.relations.sort(sixteenth)?)?,
+            matching,
+            notes: Notes::new(Sorter::new(&folder), sixteenth),
+            count: 0,
+            series: None,
+        };
+        let events = match self.events.sort(sixteenth * 4)? {
             Sorted::InMemory { mut batch, .. } => {
                 batch.map_keys(|key| places.of(&Unplaced::from_key(key)))?;
                 batch.sort();
@@ -146,7 +190,7 @@ impl EventSorter {
                 let mut done = 0;
                 while let Some((key, text)) = merge.next()? {
                     if let Some(key) = places.of(&Unplaced::from_key(&key))? {
-                        if series.bytes() + text.len() > memory / 8 * 5 {
+                        if series.bytes() + text.len() > sixteenth * 8 {
                             series.spill()?;
                         }
                         series.push(key, text);
@@ -155,158 +199,132 @@ impl EventSorter {
                     progress(done);
                 }
                 drop(merge);
-                series.sort(memory)?
+                series.sort(sixteenth * 14)?
             }
         };
-        Ok(SortedEvents { events, count: places.count })
+        let (notes, count) = places.end()?;
+        let losses = LastLosses::new(self.losses.sort(sixteenth)?)?;
+        SortedEvents::new(events, notes, losses, count, sections)
     }
 }
 
 /// Finds the place of each event, in the order of the first pass.
 struct Places {
     gaps: Gaps,
+    relations: Relations,
     /// Whose events are kept, when not all are.
     matching: Option<MatchingPackets>,
+    notes: Notes,
     /// How many events have a place.
     count: u64,
-    series: Option<(u64, Kind)>,
-    first: (u64, u64),
+    series: Option<PacketSeries>,
+}
+
+/// The series of a packet that is being gone through.
+#[derive(Clone, Copy)]
+struct PacketSeries {
+    id: [u64; 3],
+    place: Place,
     idx: u64,
 }
 
 impl Places {
-    fn new(gaps: Gaps, matching: Option<MatchingPackets>) -> Self {
-        Self { gaps, matching, count: 0, series: None, first: (0, 0), idx: 0 }
-    }
-
     /// The key of an event in the second pass, if it is kept.
     fn of(&mut self, event: &Unplaced) -> Result<Option<Key<WORDS>>, TemporaryFileError> {
-        let &Unplaced { recording, kind, timestamp, seq, number, skb } = event;
-        let mut lost = 0;
-        let mut packet = None;
-        let mut goes_on = false;
-        if let Kind::Packet { timestamp, orig_head } = kind {
-            let id = [recording, timestamp, orig_head];
-            if let Some(matching) = &mut self.matching
-                && !matching.contains(id)?
-            {
-                return Ok(None);
+        let &Unplaced { recording, kind, timestamp, seq, number } = event;
+        let alone = |series| Placed { series, idx: 0, lost: 0 };
+        let placed = match kind {
+            // Of all events, those of packets come last, so no series is interrupted.
+            Kind::Startup => alone(Place::of_startup(recording, number)),
+            Kind::Untracked => alone(Place::of_event(recording, timestamp, number)),
+            Kind::Packet(packet) => {
+                let id = [recording, packet.timestamp, packet.orig_head];
+                // Also where it is not kept, it is known after which of its events others begin.
+                let series = self.series_with(id, timestamp, number)?;
+                if let Some(matching) = &mut self.matching
+                    && !matching.contains(id)?
+                {
+                    return Ok(None);
+                }
+                Placed { series: series.place, idx: series.idx, lost: self.gaps.before(id, seq)? }
             }
-            lost = self.gaps.before(id, seq)?;
-            packet = Some(PacketId { orig_head, timestamp, skb });
-            goes_on = self.series == Some((recording, kind));
-        }
-        if goes_on {
-            self.idx += 1;
-        } else {
-            self.series = Some((recording, kind));
-            // Startup events of files that were put together stay in the order of the files.
-            self.first = (if kind == Kind::Startup { 0 } else { timestamp }, number);
-            self.idx = 0;
-        }
+        };
         self.count += 1;
-        let is_startup = kind == Kind::Startup;
-        Ok(Some(Placed { recording, is_startup, first: self.first, idx: self.idx, lost, packet }.key()))
+        Ok(Some(placed.key()))
+    }
+
+    /// Goes on with the series of packet `id`, or begins it.
+    fn series_with(&mut self, id: [u64; 3], timestamp: u64, number: u64) -> Result<PacketSeries, TemporaryFileError> {
+        let series = match self.series {
+            Some(PacketSeries { id: same, place, idx }) if same == id => {
+                self.relations.last_before(id, idx, Some(timestamp), &mut self.notes)?;
+                PacketSeries { id, place, idx: idx + 1 }
+            }
+            _ => {
+                self.end_series()?;
+                let place = self.relations.place(id, (timestamp, number), &mut self.notes)?;
+                self.relations.skip_before(id, timestamp)?;
+                PacketSeries { id, place, idx: 0 }
+            }
+        };
+        Ok(*self.series.insert(series))
+    }
+
+    fn end_series(&mut self) -> Result<(), TemporaryFileError> {
+        match self.series.take() {
+            Some(PacketSeries { id, idx, .. }) => self.relations.last_before(id, idx, None, &mut self.notes),
+            None => Ok(()),
+        }
+    }
+
+    /// What is to be said about the series, and how many events have a place.
+    fn end(mut self) -> Result<(SortedNotes, u64), TemporaryFileError> {
+        self.end_series()?;
+        Ok((self.notes.sort()?, self.count))
     }
 }
 
 impl Unplaced {
     /// By recording and packet, then by time.
     fn key(&self) -> Key<WORDS> {
-        let (kind, packet, head) = match self.kind {
-            Kind::Startup => (0, 0, 0),
-            Kind::Untracked => (1, 0, 0),
-            Kind::Packet { timestamp, orig_head } => (2, timestamp, orig_head),
+        let (kind, packet) = match self.kind {
+            Kind::Startup => (0, NO_PACKET),
+            Kind::Untracked => (1, NO_PACKET),
+            Kind::Packet(packet) => (2, packet),
         };
-        let (has_seq, seq) = (u64::from(self.seq.is_some()), self.seq.unwrap_or(0));
-        [self.recording, kind, packet, head, self.timestamp, has_seq, seq, self.number, self.skb]
-    }
-
-    fn from_key(&[recording, kind, packet, head, timestamp, has_seq, seq, number, skb]: &Key<WORDS>) -> Self {
-        let kind = match kind {
-            0 => Kind::Startup,
-            1 => Kind::Untracked,
-            _ => Kind::Packet { timestamp: packet, orig_head: head },
-        };
-        Self { recording, kind, timestamp, seq: (has_seq != 0).then_some(seq), number, skb }
-    }
-}
-
-impl Placed {
-    /// By recording and series, then by place in the series.
-    fn key(&self) -> Key<WORDS> {
-        let PacketId { orig_head, timestamp, skb } = self.packet.unwrap_or(NO_PACKET);
-        let idx = self.idx << 1 | u64::from(self.packet.is_some());
+        let has_seq = u64::from(self.seq.is_some());
         [
-            self.recording,
-            u64::from(!self.is_startup),
-            self.first.0,
-            self.first.1,
-            idx,
-            self.lost,
-            timestamp,
-            orig_head,
-            skb,
+            self.recording << 2 | kind,
+            packet.timestamp,
+            packet.orig_head,
+            self.timestamp,
+            has_seq,
+            self.seq.unwrap_or(0),
+            self.number,
         ]
     }
-}
 
-const NO_PACKET: PacketId = PacketId { orig_head: 0, timestamp: 0, skb: 0 };
-
-/// Events in series, the series in the order of their first events. Where recordings were put together, each begins with its
-/// startup event.
-#[derive(Debug)]
-pub struct SortedEvents {
-    events: Sorted<WORDS>,
-    count: u64,
-}
-
-/// An event in its series.
-#[derive(Clone, Copy, Debug)]
-pub struct SortedEvent<'a> {
-    /// The event as it stood in the file, but without `tracking`.
-    pub text: &'a str,
-    /// Its place in the series: at 0 a new one begins.
-    pub idx: u64,
-    /// How many hits of the packet were lost since the event before.
-    pub lost: u64,
-    /// The packet that it belongs to. Without one, the event is alone in its series.
-    pub packet: Option<PacketId>,
-}
-
-impl SortedEvents {
-    /// How many events there are, those included that were read already.
-    pub fn count(&self) -> u64 {
-        self.count
-    }
-
-    /// The next event, or `None` at the end.
-    ///
-    /// # Errors
-    /// When a temporary file fails.
-    pub fn next_event(&mut self) -> Result<Option<SortedEvent<'_>>, SortError> {
-        let Some(([.., idx, lost, timestamp, orig_head, skb], text)) = self.events.next()? else {
-            return Ok(None);
+    fn from_key(&[recording, time, head, timestamp, has_seq, seq, number]: &Key<WORDS>) -> Self {
+        let kind = match recording & 3 {
+            0 => Kind::Startup,
+            1 => Kind::Untracked,
+            _ => Kind::Packet(PacketKey { timestamp: time, orig_head: head }),
         };
-        let packet = (idx & 1 == 1).then_some(PacketId { orig_head, timestamp, skb });
-        let text = std::str::from_utf8(text).map_err(|_| SortError::Changed)?;
-        Ok(Some(SortedEvent { text, idx: idx >> 1, lost, packet }))
+        Self { recording: recording >> 2, kind, timestamp, seq: (has_seq != 0).then_some(seq), number }
     }
 }
 
-impl SortedEvent<'_> {
-    /// Appends the event as a sorted file has it, with its `tracking`.
-    pub fn write_json(&self, out: &mut String) {
-        let place = self.packet.zip(u32::try_from(self.idx).ok()).zip(self.text.strip_suffix('}'));
-        let Some(((skb, idx), open)) = place else {
-            out.push_str(self.text);
-            return;
-        };
-        let tracking = TrackingSection { skb, idx, lost: Some(self.lost).filter(|lost| *lost > 0) };
-        out.push_str(open);
-        out.push_str(",\"tracking\":");
-        out.push_str(&serde_json::to_string(&tracking).expect("numbers can be written"));
-        out.push('}');
+const NO_PACKET: PacketKey = PacketKey { timestamp: 0, orig_head: 0 };
+
+impl Placed {
+    /// By series, then by place in the series.
+    fn key(&self) -> Key<WORDS> {
+        let [a, b, c, d, e] = self.series.words();
+        [a, b, c, d, e, self.idx, self.lost]
+    }
+
+    pub(super) fn from_key([a, b, c, d, e, idx, lost]: Key<WORDS>) -> Self {
+        Self { series: Place::from_words([a, b, c, d, e]), idx, lost }
     }
 }
 

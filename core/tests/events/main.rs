@@ -6,6 +6,7 @@
 mod sections;
 mod sort;
 mod text;
+mod verdict;
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +14,8 @@ use std::path::Path;
 use tracer_core::event::json::SeriesJson;
 use tracer_core::event::line::EventLine;
 use tracer_core::event::reader::EventReader;
-use tracer_core::event::sort::{EventSorter, SortedEvents};
+use tracer_core::event::sort::EventSorter;
+use tracer_core::event::sorted_events::SortedEvents;
 
 /// All stored files, by their names in `tests/fixtures`.
 const FILES: [&str; 5] = [
@@ -55,30 +57,34 @@ fn sorted_by(
         sorter.push(&event.event, matches(&event.event)).unwrap();
     }
     assert_eq!(reader.truncated(), None);
-    let sorted = sorter.sort(|_| ()).unwrap();
+    let sorted = sorter.sort(sections::table(), |_| ()).unwrap();
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 0, "temporary files have names");
     sorted
 }
 
 /// A sorted file.
 fn sorted_file(file: &[u8], memory: usize) -> String {
-    let mut sorted = sorted(file, memory);
+    json_of(sorted(file, memory))
+}
+
+/// What is written into a sorted file.
+fn json_of(mut sorted: SortedEvents) -> String {
     let mut json = SeriesJson::default();
     let mut out = String::new();
     while let Some(event) = sorted.next_event().unwrap() {
-        json.separate(event.idx, &mut out);
+        json.separate(event.place.idx, &mut out);
         event.write_json(&mut out);
     }
     json.end(&mut out);
     out
 }
 
-/// The events of a file as they stand in it, without `tracking`.
-fn events_without_tracking(file: &[u8]) -> Vec<String> {
+/// The events of a file as they stand in it, without what `sort` says about them.
+fn unsorted_events(file: &[u8]) -> Vec<String> {
     let mut reader = EventReader::new(file);
     let mut events = Vec::new();
     while let Some(event) = reader.next_event().unwrap() {
-        events.push(event.event.without("tracking").into_owned());
+        events.push(event.event.without(&["tracking", "verdict"]).into_owned());
     }
     events
 }

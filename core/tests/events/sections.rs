@@ -5,6 +5,8 @@ use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tracer_core::event::clues::Clues;
+use tracer_core::event::core_sections::Link;
 use tracer_core::event::section::{Place, Section, SectionDescriptor};
 use tracer_core::event::section_table::SectionTable;
 use tracer_core::event::text::{Escaped, TextOptions};
@@ -17,6 +19,8 @@ pub(crate) fn table() -> SectionTable {
         SectionDescriptor::of::<Netns>(),
         SectionDescriptor::of::<Dev>(),
         SectionDescriptor::of::<Nft>(),
+        SectionDescriptor::of::<SkbDrop>(),
+        SectionDescriptor::of::<Rule>(),
     ])
     .unwrap()
 }
@@ -26,6 +30,7 @@ struct SkbTracking {
     orig_head: u64,
     timestamp: u64,
     skb: u64,
+    link: Option<Link<'static>>,
 }
 
 impl Section for SkbTracking {
@@ -33,7 +38,11 @@ impl Section for SkbTracking {
     const PLACE: Place = Place::Header;
 
     fn write_text(&self, out: &mut dyn fmt::Write, _options: &TextOptions) -> fmt::Result {
-        write!(out, "#{:x}{:x} (skb {:x})", self.timestamp, self.orig_head, self.skb)
+        write!(out, "#{:x}{:x} (skb {:x})", self.timestamp, self.orig_head, self.skb)?;
+        match &self.link {
+            Some(link) => write!(out, " {link}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -70,6 +79,12 @@ impl Section for Netns {
             inum => write!(out, "ns {inum}"),
         }
     }
+
+    fn tell<'a>(json: &'a str, clues: &mut Clues<'a>) {
+        if let Ok(Self { inum }) = serde_json::from_str(json) {
+            clues.namespace = Some((None, inum));
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize, JsonSchema)]
@@ -84,6 +99,12 @@ impl Section for Dev {
 
     fn write_text(&self, out: &mut dyn fmt::Write, _options: &TextOptions) -> fmt::Result {
         write!(out, "if {} ({})", self.ifindex, Escaped(&self.name))
+    }
+
+    fn tell<'a>(json: &'a str, clues: &mut Clues<'a>) {
+        if let Ok(Self { name, ifindex }) = serde_json::from_str(json) {
+            clues.device = Some((name.into(), ifindex));
+        }
     }
 }
 
@@ -100,5 +121,53 @@ impl Section for Nft {
 
     fn write_text(&self, out: &mut dyn fmt::Write, _options: &TextOptions) -> fmt::Result {
         write!(out, "{}", Escaped(&self.verdict))
+    }
+}
+
+/// Tells of drops.
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct SkbDrop {
+    drop_reason: String,
+    subsys: Option<String>,
+    location: Option<String>,
+}
+
+impl Section for SkbDrop {
+    const NAME: &'static str = "skb-drop";
+    const PLACE: Place = Place::Line;
+
+    fn write_text(&self, out: &mut dyn fmt::Write, _options: &TextOptions) -> fmt::Result {
+        write!(out, "drop ({})", Escaped(&self.drop_reason))
+    }
+
+    fn tell<'a>(json: &'a str, clues: &mut Clues<'a>) {
+        let Ok(Self { drop_reason, subsys, location }) = serde_json::from_str(json) else {
+            return;
+        };
+        let clue = clues.dropped();
+        clue.reason = Some(drop_reason.into());
+        clue.subsys = subsys.map(Into::into);
+        clue.location = location.map(Into::into);
+    }
+}
+
+/// Knows who decides about packets.
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct Rule {
+    drop: String,
+}
+
+impl Section for Rule {
+    const NAME: &'static str = "rule";
+    const PLACE: Place = Place::Line;
+
+    fn write_text(&self, out: &mut dyn fmt::Write, _options: &TextOptions) -> fmt::Result {
+        write!(out, "rule {}", Escaped(&self.drop))
+    }
+
+    fn tell<'a>(json: &'a str, clues: &mut Clues<'a>) {
+        if let Ok(Self { drop }) = serde_json::from_str(json) {
+            clues.dropped().by = Some(drop.into());
+        }
     }
 }

@@ -6,11 +6,13 @@ use std::path::Path;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::{Just, Strategy, any, prop_assert_eq, prop_oneof, proptest};
-use tracer_core::event::line::EventLine;
+use proptest::sample::select;
+use tracer_core::event::line::{EventLine, SeriesPlace};
 use tracer_core::event::reader::EventReader;
 use tracer_core::event::selection::Selection;
+use tracer_core::event::sorted_events::SortedEvents;
 
-use crate::{FILES, PLENTY, events_without_tracking, fixture, sorted, sorted_file, sorted_matching};
+use crate::{FILES, PLENTY, fixture, json_of, sorted, sorted_file, sorted_matching, unsorted_events};
 
 /// What an event of a made-up file belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +22,8 @@ enum Owner {
     Part,
     Nothing,
     Loss,
+    /// What was there when collection ended.
+    InFlight,
     Packet(u64, u64),
 }
 
@@ -29,10 +33,32 @@ struct Made {
     owner: Owner,
     timestamp: u64,
     seq: Option<u64>,
+    link: Option<MadeLink>,
+    /// Where it was hit, and which clone: for the verdict.
+    place: (&'static str, u64),
     /// Stands in a series of its own already.
     in_array: bool,
     /// What a filter says.
     matches: bool,
+}
+
+/// What an event of a packet says about another one.
+#[derive(Clone, Copy, Debug)]
+struct MadeLink {
+    kind: &'static str,
+    parent: (u64, u64),
+    root: Option<(u64, u64)>,
+}
+
+/// The id of one of a few packets.
+fn id() -> impl Strategy<Value = (u64, u64)> {
+    (0..3u64, u64::MAX - 2..=u64::MAX)
+}
+
+fn link() -> impl Strategy<Value = Option<MadeLink>> {
+    let kind = prop_oneof![Just("copy"), Just("new-kind"), Just("merge")];
+    let link = (kind, id(), option::weighted(0.8, id()));
+    option::weighted(0.3, link.prop_map(|(kind, parent, root)| MadeLink { kind, parent, root }))
 }
 
 fn made() -> impl Strategy<Value = Made> {
@@ -41,17 +67,24 @@ fn made() -> impl Strategy<Value = Made> {
         1 => Just(Owner::Part),
         3 => Just(Owner::Nothing),
         1 => Just(Owner::Loss),
-        20 => (0..3u64, u64::MAX - 2..=u64::MAX).prop_map(|(time, head)| Owner::Packet(time, head)),
+        1 => Just(Owner::InFlight),
+        20 => id().prop_map(|(time, head)| Owner::Packet(time, head)),
     ];
     let (timestamp, seq) = (0..12u64, option::of(0..6u64));
     let filter = prop_oneof![9 => Just(false), 1 => Just(true)];
-    (owner, timestamp, seq, any::<bool>(), filter).prop_map(|(owner, timestamp, seq, in_array, matches)| Made {
-        owner,
-        timestamp,
-        seq,
-        in_array,
-        matches,
-    })
+    let symbols = ["ip_rcv", "net:net_dev_start_xmit", "icmp_rcv", "skb:kfree_skb", "skb:consume_skb", "anywhere"];
+    let place = (select(symbols.to_vec()), 8..10u64);
+    (owner, timestamp, seq, link(), place, any::<bool>(), filter).prop_map(
+        |(owner, timestamp, seq, link, place, in_array, matches)| Made {
+            owner,
+            timestamp,
+            seq,
+            link,
+            place,
+            in_array,
+            matches,
+        },
+    )
 }
 
 fn json(number: usize, made: &Made) -> String {
@@ -60,21 +93,30 @@ fn json(number: usize, made: &Made) -> String {
         Owner::Startup => r#""startup":{}"#.to_owned(),
         Owner::Part => r#""startup":{"split_file":{"id":1}}"#.to_owned(),
         Owner::Nothing => r#""unknown":[1.0, "\u0041"]"#.to_owned(),
-        Owner::Loss => r#""loss":[]"#.to_owned(),
+        Owner::Loss => format!(r#""loss":[{{"cause":"ring_full","count":{}}}]"#, timestamp % 2),
+        Owner::InFlight => format!(r#""in-flight":[{{"timestamp":{},"orig_head":{}}}]"#, timestamp % 3, u64::MAX - 1),
         Owner::Packet(time, head) => {
             let seq = made.seq.map_or(String::new(), |seq| format!(r#","seq":{seq}"#));
-            format!(r#""skb-tracking":{{"orig_head":{head},"timestamp":{time},"skb":9{seq}}}"#)
+            let id = |(time, head)| format!(r#"{{"timestamp":{time},"orig_head":{head}}}"#);
+            let link = made.link.map_or(String::new(), |MadeLink { kind, parent, root }| {
+                let root = root.map_or(String::new(), |root| format!(r#","root":{}"#, id(root)));
+                format!(r#","link":{{"kind":"{kind}","parent":{}{root}}}"#, id(parent))
+            });
+            let (symbol, skb) = made.place;
+            format!(
+                r#""skb-tracking":{{"orig_head":{head},"timestamp":{time},"skb":{skb}{seq}{link}}},"kernel":{{"symbol":"{symbol}","probe_type":"kprobe"}}"#
+            )
         }
     };
     let event = format!(r#"{{"common":{{"timestamp":{timestamp}}}, {section},"number":{number}}}"#);
     if made.in_array { format!("[{event}]\n") } else { format!("{event}\n") }
 }
 
-/// An event in its place: its number, its place in the series, what was lost before it.
-type Placed = (usize, u64, u64);
+/// An event in its place: its number, its place in the series, what was lost before it, and where it branches off.
+type Placed = (usize, u64, u64, Option<u64>);
 
-/// The definition of the order, without any cleverness.
-fn defined(events: &[Made]) -> Vec<Placed> {
+/// The definition of the order, without any cleverness; of the packets that `keep` lets through, by their events.
+fn defined(events: &[Made], keep: impl Fn(&[usize]) -> bool) -> Vec<Placed> {
     let mut recordings: Vec<Vec<usize>> = vec![Vec::new()];
     for (number, event) in events.iter().enumerate() {
         if event.owner == Owner::Startup {
@@ -82,10 +124,10 @@ fn defined(events: &[Made]) -> Vec<Placed> {
         }
         recordings.last_mut().unwrap().push(number);
     }
-    recordings.iter().flat_map(|recording| defined_recording(events, recording)).collect()
+    recordings.iter().flat_map(|recording| defined_recording(events, recording, &keep)).collect()
 }
 
-fn defined_recording(events: &[Made], recording: &[usize]) -> Vec<Placed> {
+fn defined_recording(events: &[Made], recording: &[usize], keep: impl Fn(&[usize]) -> bool) -> Vec<Placed> {
     let mut startups = Vec::new();
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for &number in recording {
@@ -100,11 +142,32 @@ fn defined_recording(events: &[Made], recording: &[usize]) -> Vec<Placed> {
     for group in &mut groups {
         group.sort_by_key(|number| (events[*number].timestamp, events[*number].seq, *number));
     }
-    groups.sort_by_key(|group| (events[group[0]].timestamp, group[0]));
-    startups.into_iter().chain(groups).flat_map(|group| defined_losses(events, &group)).collect()
+    groups.sort_by_key(|group| {
+        let first = &events[group[0]];
+        let (family, child) = match (first.owner, branch(first)) {
+            (_, Some(link)) => (link.root.unwrap_or(link.parent), Some(first.timestamp)),
+            (Owner::Packet(time, head), None) => ((time, head), None),
+            _ => ((first.timestamp, 0), None),
+        };
+        (family, child, group[0])
+    });
+    let parent_idx = |group: &[usize]| {
+        let first = &events[group[0]];
+        let (time, head) = branch(first)?.parent;
+        let parent = groups.iter().find(|group| events[group[0]].owner == Owner::Packet(time, head))?;
+        let before = parent.iter().filter(|number| events[**number].timestamp <= first.timestamp).count() as u64;
+        before.checked_sub(1)
+    };
+    let all = startups.iter().chain(groups.iter().filter(|group| keep(group)));
+    all.flat_map(|group| defined_losses(events, group, parent_idx(group))).collect()
 }
 
-fn defined_losses(events: &[Made], group: &[usize]) -> Vec<Placed> {
+/// How the packet came out of another one, if the event is its first.
+fn branch(event: &Made) -> Option<MadeLink> {
+    event.link.filter(|link| matches!(event.owner, Owner::Packet(..)) && link.kind != "merge")
+}
+
+fn defined_losses(events: &[Made], group: &[usize], parent_idx: Option<u64>) -> Vec<Placed> {
     let is_packet = matches!(events[group[0]].owner, Owner::Packet(..));
     let mut next = 0;
     let mut placed = Vec::new();
@@ -115,31 +178,24 @@ fn defined_losses(events: &[Made], group: &[usize]) -> Vec<Placed> {
             lost = (next..seq).filter(is_missing).count() as u64;
             next = next.max(seq + 1);
         }
-        placed.push((number, idx as u64, lost));
+        placed.push((number, idx as u64, lost, parent_idx.filter(|_| idx == 0)));
     }
     placed
 }
 
-/// What a filter leaves of the defined order, without any cleverness.
-fn defined_matching(events: &[Made]) -> Vec<Placed> {
-    let mut series: Vec<Vec<Placed>> = Vec::new();
-    for placed in defined(events) {
-        if placed.1 == 0 {
-            series.push(Vec::new());
-        }
-        series.last_mut().unwrap().push(placed);
-    }
-    series.retain(|series| series.iter().any(|(number, ..)| passes(&events[*number])));
-    series.concat()
-}
-
 /// Whether an event is kept for its own sake.
 fn passes(made: &Made) -> bool {
-    made.matches || matches!(made.owner, Owner::Startup | Owner::Part | Owner::Loss)
+    made.matches || matches!(made.owner, Owner::Startup | Owner::Part | Owner::Loss | Owner::InFlight)
 }
 
-fn number(event: &str) -> usize {
-    number_of(&EventLine::parse(event).unwrap())
+/// What the sorter makes of the file.
+fn places(sorted: &mut SortedEvents) -> Vec<Placed> {
+    let mut found = Vec::new();
+    while let Some(event) = sorted.next_event().unwrap() {
+        let SeriesPlace { idx, lost, parent_idx } = event.place;
+        found.push((number_of(&event.event), idx, lost, parent_idx));
+    }
+    found
 }
 
 fn number_of(event: &EventLine<'_>) -> usize {
@@ -168,11 +224,7 @@ proptest! {
     fn the_order_is_the_defined_one_for_any_interleaving_and_memory(events in vec(made(), 0..60), memory in 0..20_000usize) {
         let file: String = events.iter().enumerate().map(|(number, event)| json(number, event)).collect();
         let mut sorted = sorted(file.as_bytes(), memory);
-        let mut found = Vec::new();
-        while let Some(event) = sorted.next_event().unwrap() {
-            found.push((number(event.text), event.idx, event.lost));
-        }
-        prop_assert_eq!(found, defined(&events));
+        prop_assert_eq!(places(&mut sorted), defined(&events, |_| true));
     }
 
     #[test]
@@ -180,13 +232,13 @@ proptest! {
         let file: String = events.iter().enumerate().map(|(number, event)| json(number, event)).collect();
         let mut sorted = sorted_matching(file.as_bytes(), memory, |event| events[number_of(event)].matches);
         let count = sorted.count();
-        let mut found = Vec::new();
-        while let Some(event) = sorted.next_event().unwrap() {
-            found.push((number(event.text), event.idx, event.lost));
-        }
-        let defined = defined_matching(&events);
+        let found = places(&mut sorted);
+        let defined = defined(&events, |group| group.iter().any(|number| passes(&events[*number])));
         prop_assert_eq!(&found, &defined);
         prop_assert_eq!(count, found.len() as u64);
+        // What is left and sorted again stays as it is.
+        let kept = json_of(sorted_matching(file.as_bytes(), memory, |event| events[number_of(event)].matches));
+        prop_assert_eq!(&sorted_file(kept.as_bytes(), memory), &kept);
         // The sorted file is filtered to the same.
         let selected = selected(&sorted_file(file.as_bytes(), PLENTY), &events);
         prop_assert_eq!(selected, defined.iter().map(|(number, ..)| *number).collect::<Vec<_>>());
@@ -219,8 +271,8 @@ fn stored_files_keep_every_byte_of_every_event() {
     for name in FILES {
         let file = fixture(name);
         let sorted = sorted_file(file.as_bytes(), 0);
-        let mut before: Vec<&str> = file.lines().collect();
-        let mut after = events_without_tracking(sorted.as_bytes());
+        let mut before = unsorted_events(file.as_bytes());
+        let mut after = unsorted_events(sorted.as_bytes());
         before.sort_unstable();
         after.sort_unstable();
         assert_eq!(before, after, "{name}");
@@ -237,7 +289,9 @@ fn each_event_of_a_packet_says_its_place() {
     let file = format!("{}\n{lone}\n{}\n", event(3, r#","tracking":{"old":1},"new":1"#), event(1, ""));
     let tracking = |idx| format!(r#","tracking":{{"skb":{{"orig_head":7,"timestamp":1,"skb":8}},"idx":{idx}}}}}"#);
     let place = |event: String, idx| event.strip_suffix('}').unwrap().to_owned() + &tracking(idx);
-    let expected = format!("[{},{}]\n[{lone}]\n", place(event(1, ""), 0), place(event(3, r#","new":1"#), 1));
+    let verdict = r#","verdict":{"kind":"unknown","text":"last seen here","facts":{"idx":1}}}"#;
+    let last = place(event(3, r#","new":1"#), 1).strip_suffix('}').unwrap().to_owned() + verdict;
+    let expected = format!("[{},{last}]\n[{lone}]\n", place(event(1, ""), 0));
     assert_eq!(sorted_file(file.as_bytes(), PLENTY), expected);
 }
 

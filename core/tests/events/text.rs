@@ -2,7 +2,6 @@
 //! What events look like.
 
 use tracer_core::event::clock::TimeStyle;
-use tracer_core::event::line::EventLine;
 use tracer_core::event::print::{EventPrinter, Format, PrintOptions};
 use tracer_core::event::reader::EventReader;
 use tracer_core::event::text::TextOptions;
@@ -26,8 +25,8 @@ fn printed_sorted(file: &[u8], options: PrintOptions, memory: usize) -> String {
     let mut printer = EventPrinter::new(options, table());
     let mut out = String::new();
     while let Some(event) = sorted.next_event().unwrap() {
-        let line = EventLine::parse(event.text).unwrap();
-        printer.series_event(&line, event.idx, event.lost, &mut out).unwrap();
+        let verdict = event.verdict.as_ref().map(|verdict| &*verdict.text);
+        printer.series_event(&event.event, event.place, verdict, &mut out).unwrap();
     }
     out
 }
@@ -72,6 +71,40 @@ fn json_is_what_the_file_holds() {
 #[test]
 fn a_series_shows_order_time_and_losses() {
     insta::assert_snapshot!(printed_sorted(fixture("additive.json").as_bytes(), options(Format::Text), PLENTY));
+}
+
+/// A packet (1, 7) that was copied, and of which the copy was segmented; another packet (4, 8) was merged into it; a copy of one that
+/// is not in the file.
+const FAMILY: &str = concat!(
+    r#"{"common":{"timestamp":9},"kernel":{"symbol":"lone_copy","probe_type":"kprobe"},"skb-tracking":{"orig_head":6,"timestamp":9,"skb":16,"link":{"kind":"copy","parent":{"timestamp":0,"orig_head":5},"root":{"timestamp":0,"orig_head":5}}}}"#,
+    "\n",
+    r#"{"common":{"timestamp":7},"kernel":{"symbol":"segmented","probe_type":"kprobe","stack_trace":["g+0x1"]},"skb-tracking":{"orig_head":3,"timestamp":7,"skb":14,"seq":0,"link":{"kind":"segment","parent":{"timestamp":5,"orig_head":9},"root":{"timestamp":1,"orig_head":7}}},"packet":{"len":60}}"#,
+    "\n",
+    r#"{"common":{"timestamp":8},"kernel":{"symbol":"sent","probe_type":"kprobe","stack_trace":["h+0x1"]},"skb-tracking":{"orig_head":3,"timestamp":7,"skb":14,"seq":2},"packet":{"len":60}}"#,
+    "\n",
+    r#"{"common":{"timestamp":5},"kernel":{"symbol":"copied","probe_type":"kprobe"},"skb-tracking":{"orig_head":9,"timestamp":5,"skb":12,"link":{"kind":"copy","parent":{"timestamp":1,"orig_head":7},"root":{"timestamp":1,"orig_head":7}}}}"#,
+    "\n",
+    r#"{"common":{"timestamp":4},"kernel":{"symbol":"other","probe_type":"kprobe"},"skb-tracking":{"orig_head":8,"timestamp":4,"skb":11}}"#,
+    "\n",
+    r#"{"common":{"timestamp":2},"kernel":{"symbol":"first","probe_type":"kprobe"},"skb-tracking":{"orig_head":7,"timestamp":1,"skb":10,"seq":1}}"#,
+    "\n",
+    r#"{"common":{"timestamp":5},"kernel":{"symbol":"copies","probe_type":"kprobe"},"skb-tracking":{"orig_head":7,"timestamp":1,"skb":10,"seq":2}}"#,
+    "\n",
+    r#"{"common":{"timestamp":6},"kernel":{"symbol":"merges","probe_type":"kprobe"},"skb-tracking":{"orig_head":7,"timestamp":1,"skb":10,"seq":3,"link":{"kind":"merge","parent":{"timestamp":4,"orig_head":8}}}}"#,
+    "\n",
+    r#"{"common":{"timestamp":9},"kernel":{"symbol":"strange","probe_type":"kprobe"},"skb-tracking":{"orig_head":4,"timestamp":9,"skb":15,"link":{"kind":"\u001bnew","parent":{"timestamp":1,"orig_head":7}}}}"#,
+    "\n",
+);
+
+#[test]
+fn a_packet_that_came_out_of_another_is_a_branch() {
+    insta::assert_snapshot!(printed_sorted(FAMILY.as_bytes(), options(Format::Text), PLENTY));
+    insta::assert_snapshot!(printed_sorted(FAMILY.as_bytes(), options(Format::SingleLine), 0));
+    let sorted = sorted_file(FAMILY.as_bytes(), PLENTY);
+    assert_eq!(
+        printed(sorted.as_bytes(), options(Format::Text)),
+        printed_sorted(FAMILY.as_bytes(), options(Format::Text), 0)
+    );
 }
 
 #[test]

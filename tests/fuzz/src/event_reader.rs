@@ -106,14 +106,14 @@ fn sort(file: &[u8], memory: usize, is_filtered: bool) -> Option<String> {
         sorter.push(&event.event, matches(&event.event)).ok()?;
     }
     let sections = SectionTable::registered().expect("sections have different names");
-    let mut printer = EventPrinter::new(PrintOptions::default(), sections);
-    let mut sorted = sorter.sort(|_| ()).expect("temporary files can be written");
+    let mut printer = EventPrinter::new(PrintOptions::default(), sections.clone());
+    let mut sorted = sorter.sort(sections, |_| ()).expect("temporary files can be written");
     let (mut json, mut out, mut text) = (SeriesJson::default(), String::new(), String::new());
     while let Some(event) = sorted.next_event().expect("temporary files can be read") {
-        json.separate(event.idx, &mut out);
+        json.separate(event.place.idx, &mut out);
         event.write_json(&mut out);
-        let line = EventLine::parse(event.text).expect("it was read before");
-        printer.series_event(&line, event.idx, event.lost, &mut text).expect("its packet was read before");
+        let verdict = event.verdict.as_ref().map(|verdict| &*verdict.text);
+        printer.series_event(&event.event, event.place, verdict, &mut text).expect("its packet was read before");
     }
     json.end(&mut out);
     Some(out)
