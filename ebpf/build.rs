@@ -37,9 +37,9 @@ fn main() {
         &own.join("include/tracer/wire.h"),
         "wire",
         &[
-            "(NO_ARGUMENT|INDEX_MARK|RETURN_ADDRESS_BIT|REGISTER_ARGUMENTS|STACK_ARGUMENTS|STACK_DEPTH|EVENT_FIXED_SIZE|SKB_COPY_SIZE|FILTER_WINDOW|OUT_OF_RANGE|MAX_FILTERS|ARGUMENT_SLOTS|SCRATCH_SLOTS|COLLECTOR_CORE|SAMPLING_ALL|AVERAGE_ONE)",
+            "(NO_ARGUMENT|INDEX_MARK|RETURN_ADDRESS_BIT|REGISTER_ARGUMENTS|STACK_ARGUMENTS|STACK_DEPTH|EVENT_FIXED_SIZE|SKB_COPY_SIZE|FILTER_WINDOW|OUT_OF_RANGE|MAX_FILTERS|ARGUMENT_SLOTS|SCRATCH_SLOTS|COLLECTOR_CORE|SAMPLING_ALL|AVERAGE_ONE|LEFT_OUT)",
             "(PROBE|LOSS|CORE|PACKET|TUNNEL|LINK|PLACE)_.*",
-            "(probe_flags|probe_config|packet_view|packet_kind|tunnel_kind|record_header|section_header|core_section|loss_cause|loss_counters|tracking_counters|sampling|packet_id|packet_link|link_kind|link_place)",
+            "(probe_flags|probe_config|packet_view|packet_kind|tunnel_kind|record_header|section_header|core_section|loss_cause|loss_counters|tracking_counters|sampling|packet_id|tracked_packet|packet_link|link_kind|link_place)",
         ],
     );
 }

@@ -215,6 +215,8 @@ unsafe impl Wire for tracer_ebpf::wire::record_header {}
 unsafe impl Wire for tracer_ebpf::wire::section_header {}
 // SAFETY: integers, with explicit padding.
 unsafe impl Wire for tracer_ebpf::wire::packet_link {}
+// SAFETY: integers, with explicit padding.
+unsafe impl Wire for tracer_ebpf::wire::tracked_packet {}
 
 /// The one of `all` that has this name.
 ///

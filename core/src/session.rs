@@ -52,7 +52,7 @@ use privileges::drop_privileges;
 
 use loss::LossCounters;
 pub(crate) use preflight::features;
-use reader::Message;
+use reader::{Message, News};
 use record::Recorder;
 pub(crate) use tracking::tracking_programs;
 
@@ -133,6 +133,8 @@ pub struct Session<'k> {
     max_events_per_second: Option<u32>,
     features: Features,
     growth: Option<Growth>,
+    /// A collector shows which packet an event is of.
+    shows_packets: bool,
     // Dropped in this order: detach, then unload.
     attachments: Attachments,
     loaded: Loaded,
@@ -278,6 +280,7 @@ impl<'k> Session<'k> {
         Ok(Self {
             kernel,
             growth,
+            shows_packets: link_events,
             features,
             probes,
             collectors,
@@ -345,7 +348,7 @@ impl<'k> Session<'k> {
         let growth = self.growth.as_ref();
         let mut recorder = Recorder::new(self.kernel, &self.probes, growth, &mut self.collectors);
         let (sender, receiver) = reader::queue();
-        let (kernel, features) = (self.kernel, self.features);
+        let (kernel, features, shows_packets) = (self.kernel, self.features, self.shows_packets);
         let (loaded, counters, attachments) = (&self.loaded, &mut self.counters, &mut self.attachments);
         let (written, losses) = std::thread::scope(|scope| {
             // In here: when this returns early, the queue closes and the writer ends.
@@ -377,7 +380,7 @@ impl<'k> Session<'k> {
             wait_for_programs();
             stopped.store(true, Ordering::SeqCst);
             mover.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-            let losses = collection.end()?;
+            let losses = collection.end(shows_packets)?;
             let written: Result<_, Error> = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             let written = written?;
             Ok::<_, Error>((written, losses))
@@ -484,9 +487,12 @@ impl Collection<'_> {
     }
 
     /// Tells the file the rest, behind which there is nothing more.
-    fn end(self) -> Result<LossTable, Error> {
+    fn end(self, shows_packets: bool) -> Result<LossTable, Error> {
         let losses = self.counters.read(self.loaded)?;
-        if let Some(message) = self.news(&losses) {
+        let in_flight = if shows_packets { self.loaded.packets_in_flight()? } else { Vec::new() };
+        let in_flight =
+            (!in_flight.is_empty()).then(|| Message::About { timestamp: now(), news: News::InFlight(in_flight) });
+        for message in self.news(&losses).into_iter().chain(in_flight) {
             // The writer is gone only when it could not begin, which is an error of its own.
             let _ = self.sender.send(message);
         }
@@ -506,7 +512,7 @@ impl Collection<'_> {
                 })
             })
             .collect();
-        (!new.is_empty()).then(|| Message::Loss { timestamp: now(), losses: new })
+        (!new.is_empty()).then(|| Message::About { timestamp: now(), news: News::Losses(new) })
     }
 }
 

@@ -21,32 +21,12 @@ struct tracking_counters tracking_counters;
 
 u64 next_number = 1;
 
-struct packet {
-	/* The number of the packet in this slot; 0 while it is filled in. */
-	u64 number;
-	u64 first_seen;
-	u64 first_head;
-	u64 hits;
-	/* Buffers that lead here. 0: the slot is free. */
-	u64 buffers;
-	/* Filters that it has passed, one bit for each. */
-	u64 passed;
-	/* Under a cap on events: how many of its events the budget has been charged with in advance. */
-	u64 expected;
-	/* Its oldest ancestor; itself, when it came out of no other. */
-	struct packet_id root;
-	/* The other packet of the link that its next event is to tell; `link` 0: none. */
-	struct packet_id other;
-	u32 link;
-	u32 padding;
-};
-
 /* Sized by the loader: `table_size`. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, u32);
-	__type(value, struct packet);
+	__type(value, struct tracked_packet);
 } packets SEC(".maps");
 
 /* Buffer address to packet number. Sized by the loader, with room for several buffers a packet. */
@@ -66,7 +46,7 @@ struct count_map buffer_counts SEC(".maps");
 
 const volatile u32 count_shift = 31;
 
-static __always_inline struct packet *packet_at(u64 number)
+static __always_inline struct tracked_packet *packet_at(u64 number)
 {
 	u32 slot = number & (table_size - 1);
 
@@ -74,9 +54,9 @@ static __always_inline struct packet *packet_at(u64 number)
 }
 
 /* The packet with this number, NULL when another one has its slot. */
-static __always_inline struct packet *packet_numbered(u64 number)
+static __always_inline struct tracked_packet *packet_numbered(u64 number)
 {
-	struct packet *packet = packet_at(number);
+	struct tracked_packet *packet = packet_at(number);
 
 	return packet && packet->number == number ? packet : NULL;
 }
@@ -114,7 +94,7 @@ INTERNAL u64 tracked_number(u64 head)
 }
 
 /* Makes room in a slot whose packet has buffers still: that one is forgotten. */
-static __always_inline void evict(struct packet *packet)
+static __always_inline void evict(struct tracked_packet *packet)
 {
 	u64 head = packet->first_head, *number = bpf_map_lookup_elem(&buffers, &head);
 
@@ -124,9 +104,9 @@ static __always_inline void evict(struct packet *packet)
 }
 
 /* Enters the packet in this buffer: one of its own, or one that came out of `parent`. */
-static __always_inline u64 enter(u64 head, u64 timestamp, struct packet *parent, u32 kind)
+static __always_inline u64 enter(u64 head, u64 timestamp, struct tracked_packet *parent, u32 kind)
 {
-	struct packet *packet = NULL;
+	struct tracked_packet *packet = NULL;
 	u64 number = 0;
 
 	for (int i = 0; i < SLOT_TRIES; i++) {
@@ -182,7 +162,7 @@ INTERNAL u64 begin_tracking(u64 head, u64 timestamp)
 
 __noinline u64 derive_packet(u64 head, u64 number, u32 kind)
 {
-	struct packet *parent = packet_numbered(number);
+	struct tracked_packet *parent = packet_numbered(number);
 
 	if (!parent || !head)
 		return 0;
@@ -194,7 +174,7 @@ __noinline u64 derive_packet(u64 head, u64 number, u32 kind)
 
 INTERNAL int absorb_packet(u64 number, u64 absorbed, u32 kind)
 {
-	struct packet *packet = packet_numbered(number), *other = packet_numbered(absorbed);
+	struct tracked_packet *packet = packet_numbered(number), *other = packet_numbered(absorbed);
 
 	if (!packet || !other || packet == other)
 		return 0;
@@ -206,7 +186,7 @@ INTERNAL int absorb_packet(u64 number, u64 absorbed, u32 kind)
 
 INTERNAL int take_link(u64 number, struct packet_link *link)
 {
-	struct packet *packet = packet_numbered(number);
+	struct tracked_packet *packet = packet_numbered(number);
 
 	if (!packet || !packet->link)
 		return 0;
@@ -220,14 +200,14 @@ INTERNAL int take_link(u64 number, struct packet_link *link)
 
 INTERNAL int has_passed(u64 number, u32 filter)
 {
-	struct packet *packet = packet_numbered(number);
+	struct tracked_packet *packet = packet_numbered(number);
 
 	return packet && packet->passed >> (filter % MAX_FILTERS) & 1;
 }
 
 INTERNAL int note_passed(u64 number, u32 filter)
 {
-	struct packet *packet = packet_numbered(number);
+	struct tracked_packet *packet = packet_numbered(number);
 
 	if (packet)
 		fetch_or(&packet->passed, 1ULL << (filter % MAX_FILTERS));
@@ -236,7 +216,7 @@ INTERNAL int note_passed(u64 number, u32 filter)
 
 INTERNAL int identify(struct hit *hit, u64 number)
 {
-	struct packet *packet = packet_numbered(number);
+	struct tracked_packet *packet = packet_numbered(number);
 
 	if (!packet)
 		return 0;
@@ -248,7 +228,7 @@ INTERNAL int identify(struct hit *hit, u64 number)
 	return 1;
 }
 
-static __always_inline void drop_buffer(struct packet *packet)
+static __always_inline void drop_buffer(struct tracked_packet *packet)
 {
 	if (!event_interval) {
 		__sync_fetch_and_add(&packet->buffers, -1);
@@ -263,7 +243,7 @@ static __always_inline void drop_buffer(struct packet *packet)
 
 INTERNAL int forget_buffer(u64 head)
 {
-	struct packet *packet;
+	struct tracked_packet *packet;
 	u64 *number;
 	u32 *count;
 
@@ -285,7 +265,7 @@ INTERNAL int forget_buffer(u64 head)
 INTERNAL u64 hold_packet(u64 head)
 {
 	u64 number = tracked_number(head);
-	struct packet *packet = number ? packet_numbered(number) : NULL;
+	struct tracked_packet *packet = number ? packet_numbered(number) : NULL;
 
 	if (!packet)
 		return 0;
@@ -295,7 +275,7 @@ INTERNAL u64 hold_packet(u64 head)
 
 INTERNAL int release_packet(u64 number, u64 head)
 {
-	struct packet *packet = packet_numbered(number);
+	struct tracked_packet *packet = packet_numbered(number);
 
 	if (!packet)
 		return 0;

@@ -12,7 +12,9 @@ use super::growth::MAX_ADDED;
 use super::tracking::LINK_PLACES;
 use super::variables::Variables;
 use super::{Running, messages};
+use crate::collector::Wire as _;
 use crate::error::{Error, ErrorKind};
+use crate::event::core_sections::PacketKey;
 use crate::filter::{self, Filter, FilterText};
 use crate::kernel::features::Features;
 use crate::kernel::tunnels::{TunnelPort, TunnelPorts};
@@ -527,6 +529,28 @@ impl Loaded {
         let place = self.variables.memory(&self.object, "tracking_counters", size_of::<wire::tracking_counters>())?;
         // SAFETY: as above; the struct is made of integers, which the programs only ever add to.
         Ok(unsafe { place.as_ptr().cast::<wire::tracking_counters>().read_volatile() })
+    }
+
+    /// The packets that are tracked and of which something was recorded.
+    pub(super) fn packets_in_flight(&self) -> Result<Vec<PacketKey>, Error> {
+        /// So many are read in one call.
+        const BATCH: u32 = 1024;
+        let failed = |error: &dyn std::fmt::Display| {
+            Error::new(ErrorKind::Failure, format!("the table of tracked packets can't be read: {error}"))
+        };
+        let mut packets = Vec::new();
+        for slot in
+            self.map("packets")?.lookup_batch(BATCH, MapFlags::ANY, MapFlags::ANY).map_err(|error| failed(&error))?
+        {
+            let (packet, _) = wire::tracked_packet::read(0, &slot.1).map_err(|error| failed(&error))?;
+            // A slot that is being filled has no number; this one was told to leave the packet out.
+            let is_recorded = packet.number != 0 && packet.number & wire::LEFT_OUT as u64 == 0 && packet.hits != 0;
+            if is_recorded && packet.buffers != 0 {
+                packets.push(PacketKey { timestamp: packet.first_seen, orig_head: packet.first_head });
+            }
+        }
+        packets.sort_unstable_by_key(|packet| (packet.timestamp, packet.orig_head));
+        Ok(packets)
     }
 
     /// What became of packets under a cap on events so far.

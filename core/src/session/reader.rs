@@ -10,7 +10,7 @@ use std::time::Duration;
 use libbpf_rs::{MapHandle, RingBufferBuilder};
 
 use crate::error::{Error, ErrorKind};
-use crate::event::core_sections::Loss;
+use crate::event::core_sections::{Loss, PacketKey};
 
 use super::record::Recorder;
 
@@ -44,10 +44,15 @@ pub trait Sink: Send {
 pub(super) enum Message {
     /// Records, each behind its length (u32).
     Records(Vec<u8>),
-    Loss {
-        timestamp: u64,
-        losses: Vec<Loss<'static>>,
-    },
+    /// Something about the recording itself, which does not count as an event.
+    About { timestamp: u64, news: News },
+}
+
+pub(super) enum News {
+    /// What was lost since it was last told.
+    Losses(Vec<Loss<'static>>),
+    /// The packets that are there at the end.
+    InFlight(Vec<PacketKey>),
 }
 
 pub(super) fn queue() -> (SyncSender<Message>, Receiver<Message>) {
@@ -156,10 +161,14 @@ pub(super) fn write_events(
                     }
                 }
             }
-            Message::Loss { timestamp, losses } => {
+            Message::About { timestamp, news } => {
                 if written.error.is_none() {
-                    let line = recorder.loss(timestamp, &losses).map_err(io::Error::from);
+                    let line = match &news {
+                        News::Losses(losses) => recorder.loss(timestamp, losses),
+                        News::InFlight(packets) => recorder.in_flight(timestamp, packets),
+                    };
                     // Nothing else is waiting to be written, so what is unwritten is this.
+                    let line = line.map_err(io::Error::from);
                     if let Err(error) = line.and_then(|line| sink.event(line)).and_then(|()| sink.flush()) {
                         sink.take_unwritten();
                         fail(&mut written, error);

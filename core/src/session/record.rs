@@ -8,8 +8,9 @@ use std::collections::hash_map::Entry;
 use tracer_ebpf::wire;
 
 use crate::collector::{Decode, DecodeError, Wire as _};
-use crate::event::core_sections::{CommonSection, KernelProbeType, KernelSection, Loss, LossSection, Task};
+use crate::event::core_sections::{CommonSection, KernelProbeType, KernelSection, Loss, LossSection, PacketKey, Task};
 use crate::event::json::EventJson;
+use crate::event::verdict_section::InFlightSection;
 use crate::kernel::Kernel;
 use crate::kernel::symbol_source::SymbolSource;
 use crate::probe::{Probe, ProbeType};
@@ -99,6 +100,14 @@ impl<'k> Recorder<'k> {
         self.json.begin();
         self.json.section(&CommonSection { timestamp, smp_id: None, task: None })?;
         self.json.section(&LossSection(Cow::Borrowed(losses)))?;
+        Ok(self.json.finish())
+    }
+
+    /// The line for the packets that are there at the end.
+    pub(super) fn in_flight(&mut self, timestamp: u64, packets: &[PacketKey]) -> Result<&[u8], serde_json::Error> {
+        self.json.begin();
+        self.json.section(&CommonSection { timestamp, smp_id: None, task: None })?;
+        self.json.section(&InFlightSection(Cow::Borrowed(packets)))?;
         Ok(self.json.finish())
     }
 

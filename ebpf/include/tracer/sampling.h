@@ -8,9 +8,6 @@
 /* How much of the budget of time an event takes, ns; 0: there is no cap. */
 extern const volatile u64 event_interval;
 
-/* Set in the number of a packet whose events are not recorded. */
-#define LEFT_OUT (1ULL << 63)
-
 /* Decides about a packet that is seen for the first time. 0: left out; else how many events were taken from the budget. */
 INTERNAL u64 admit_packet(u64 number, u64 now);
 

@@ -230,6 +230,30 @@ struct packet_link {
 	__u32 padding;
 };
 
+/* A slot of the table of tracked packets. */
+struct tracked_packet {
+	/* The number of the packet in this slot; 0 while it is filled in. */
+	__u64 number;
+	__u64 first_seen;
+	__u64 first_head;
+	__u64 hits;
+	/* Buffers that lead here. 0: the slot is free. */
+	__u64 buffers;
+	/* Filters that it has passed, one bit for each. */
+	__u64 passed;
+	/* Under a cap on events: how many of its events the budget has been charged with in advance. */
+	__u64 expected;
+	/* Its oldest ancestor; itself, when it came out of no other. */
+	struct packet_id root;
+	/* The other packet of the link that its next event is to tell; `link` 0: none. */
+	struct packet_id other;
+	__u32 link;
+	__u32 padding;
+};
+
+/* Set in the number of a packet whose events are not recorded. */
+#define LEFT_OUT (1ULL << 63)
+
 /* Where tracking makes events of its own. They count as probes behind those of the session. */
 enum link_place {
 	PLACE_GRO,
