@@ -135,7 +135,7 @@ impl Control {
                 Err(RecvTimeoutError::Timeout) => {
                     let added = collection.grow()?;
                     if !added.is_empty() {
-                        report::line(&format!("probes added: {}", added.join(" ")));
+                        report::line(format_args!("probes added: {}", added.join(" ")));
                     }
                     if looked.elapsed() >= TICK {
                         looked = Instant::now();

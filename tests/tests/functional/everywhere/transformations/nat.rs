@@ -70,7 +70,7 @@ fn client(namespace: &Namespace, to: &str) -> Result<UdpSocket> {
 }
 
 /// The datagram and its answer.
-fn exchanged<'a>(seen: &'a Seen, port: u16) -> [&'a Series<'static>; 2] {
+fn exchanged(seen: &Seen, port: u16) -> [&Series<'static>; 2] {
     let [question] = seen.all(port);
     let client = port + CLIENT;
     let is_answer = |series: &&Series<'static>| {

@@ -48,7 +48,7 @@ const TCP_TAKEN: &str = "
 ";
 
 /// The packets with data: the first one, and the second that it led to.
-fn data<'a>(seen: &'a Seen, port: u16) -> [&'a Series<'static>; 2] {
+fn data(seen: &Seen, port: u16) -> [&Series<'static>; 2] {
     let is_data = |series: &&&Series<'static>| series[0].get("/packet/len").as_u64() == Some(1066);
     let sent = seen.sent_to(port);
     let data: Vec<_> = sent.iter().filter(is_data).collect();
