@@ -1,13 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Filters on events that are stored: the options of all commands that read files, and whether an event matches.
 
-use std::borrow::Cow;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use serde::Deserialize;
-use serde::de::Error as _;
 use tracer_core::error::Error;
 use tracer_core::event::line::{EventError, EventLine};
 use tracer_core::filter::FilterText;
@@ -15,6 +10,7 @@ use tracer_filters::metadata::EventMatcher;
 use tracer_filters::packet::{AcceleratedTag, Matcher, RecordedPacket};
 
 use crate::input::Source;
+use crate::packet_bytes::PacketBytes;
 use crate::report;
 
 /// Which packets are of interest.
@@ -38,20 +34,10 @@ pub(crate) struct EventFilter {
 /// The packet filter, and what it has seen.
 struct PacketMatcher {
     matcher: Matcher,
-    /// The bytes of the packet at hand.
-    data: Vec<u8>,
+    /// Those of the packet at hand.
+    bytes: PacketBytes,
     has_seen_event: bool,
     has_seen_packet: bool,
-}
-
-const PACKET: &str = "packet";
-
-/// What the filter needs of section `packet`.
-#[derive(Deserialize)]
-struct Packet<'a> {
-    len: u32,
-    #[serde(borrow)]
-    data: Cow<'a, str>,
 }
 
 /// What the filter needs of section `skb`.
@@ -111,23 +97,19 @@ impl EventFilter {
 
 impl PacketMatcher {
     fn new(matcher: Matcher) -> Self {
-        Self { matcher, data: Vec::new(), has_seen_event: false, has_seen_packet: false }
+        Self { matcher, bytes: PacketBytes::default(), has_seen_event: false, has_seen_packet: false }
     }
 
     fn matches(&mut self, event: &EventLine<'_>) -> Result<bool, EventError> {
         self.has_seen_event = true;
-        let Some(packet) = event.light::<Packet<'_>>(PACKET)? else {
+        let Some(length) = self.bytes.read(event)? else {
             return Ok(false);
         };
         self.has_seen_packet = true;
-        self.data.clear();
-        STANDARD
-            .decode_vec(&*packet.data, &mut self.data)
-            .map_err(|error| EventError::Section { name: PACKET, error: serde_json::Error::custom(error).into() })?;
         let vlan = event.light::<Skb>("skb")?.and_then(|skb| skb.vlan_accel).map(|tag| AcceleratedTag {
             proto: tag.proto,
             tci: u16::from(tag.pcp) << 13 | u16::from(tag.dei) << 12 | tag.vid,
         });
-        Ok(self.matcher.matches(&RecordedPacket { data: &self.data, length: packet.len, vlan }))
+        Ok(self.matcher.matches(&RecordedPacket { data: self.bytes.data(), length, vlan }))
     }
 }

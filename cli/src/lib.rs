@@ -9,13 +9,16 @@ mod filter;
 mod follow;
 mod input;
 mod inspect;
+mod memory;
 mod output;
+mod packet_bytes;
 mod print;
 mod progress;
 mod report;
 mod schema;
 mod size;
 mod sort;
+mod stats;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -49,6 +52,8 @@ enum Command {
     Print(print::PrintArgs),
     /// Show the events of a file packet by packet, or write them so to another file
     Sort(sort::SortArgs),
+    /// Show what is in a file, in numbers: events by probe, packets, drops, losses, who talks with whom
+    Stats(stats::StatsArgs),
     /// Show what can be traced on this machine, and why the rest can't
     Inspect(inspect::InspectArgs),
     /// Write the JSON schema of an event
@@ -85,6 +90,7 @@ fn run(arguments: Vec<OsString>) -> anyhow::Result<ExitCode> {
         }
         Command::Print(args) => print::run(args),
         Command::Sort(args) => sort::run(args),
+        Command::Stats(args) => stats::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Schema => schema::run(),
     }

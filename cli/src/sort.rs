@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `tracer sort`: the events of a file, packet by packet.
 
-use std::env;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use clap::Args;
-use tracer_core::error::{Error, ErrorKind};
+use tracer_core::error::Error;
 use tracer_core::event::json::SeriesJson;
 use tracer_core::event::print::{EventPrinter, Format};
 use tracer_core::event::reader::EventReader;
@@ -19,9 +17,9 @@ use tracer_core::event::sorted_events::SortedEvents;
 use crate::display::DisplayArgs;
 use crate::filter::{EventFilter, FilterArgs};
 use crate::input::{InputArgs, Source};
+use crate::memory::MemoryArgs;
 use crate::output;
 use crate::progress::Progress;
-use crate::size::parse_size;
 
 /// The arguments of `tracer sort`.
 #[derive(Args, Clone, Debug)]
@@ -33,14 +31,8 @@ pub(crate) struct SortArgs {
     /// Write a sorted event file instead of showing the events
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Most memory for the events and the index that sorts them, in bytes; K, M and G are understood. Events that do not fit are
-    /// sorted in temporary files. The program itself is not counted (about 10M), nor is the event at hand (at most 16M)
-    #[arg(long, value_name = "SIZE", default_value = "512M", value_parser = parse_memory)]
-    memory: usize,
-    /// Where temporary files are, instead of in `$TMPDIR` or /tmp. They have no names, are gone when `sort` ends, and take about
-    /// twice the size of the input
-    #[arg(long, value_name = "DIRECTORY")]
-    temp_dir: Option<PathBuf>,
+    #[command(flatten)]
+    memory: MemoryArgs,
     #[command(flatten)]
     display: DisplayArgs,
 }
@@ -52,8 +44,8 @@ pub(crate) fn run(args: &SortArgs) -> anyhow::Result<()> {
     if let Some(path) = &args.out {
         output::refuse_input(path, &source)?;
     }
-    let folder = temporary_folder(args.temp_dir.as_deref())?;
-    let sorter = read(file, &source, filter, EventSorter::new(args.memory, &folder))?;
+    let folder = args.memory.folder()?;
+    let sorter = read(file, &source, filter, EventSorter::new(args.memory.memory, &folder))?;
     let mut progress = Progress::events("sorting", sorter.count());
     let sections = SectionTable::registered()?;
     let sorted = sorter.sort(sections, |done| progress.at(done)).map_err(Error::from)?;
@@ -64,18 +56,6 @@ pub(crate) fn run(args: &SortArgs) -> anyhow::Result<()> {
         Some(path) => write_file(sorted, path, &source),
         None => show(sorted, args, &source),
     }
-}
-
-fn temporary_folder(chosen: Option<&Path>) -> anyhow::Result<PathBuf> {
-    let Some(folder) = chosen else {
-        return Ok(env::temp_dir());
-    };
-    let failed = || format!("cannot have temporary files in `{}`", folder.display());
-    let metadata = fs::metadata(folder).map_err(|error| Error::new(ErrorKind::Usage, error)).with_context(failed)?;
-    if !metadata.is_dir() {
-        return Err(Error::new(ErrorKind::Usage, "it is no directory")).with_context(failed);
-    }
-    Ok(folder.to_owned())
 }
 
 fn read(
@@ -165,14 +145,4 @@ fn show(mut sorted: Output, args: &SortArgs, source: &Source) -> anyhow::Result<
         sorted.progress.at(count);
     }
     out.flush().map_err(output::stdout_error)
-}
-
-fn parse_memory(text: &str) -> Result<usize, String> {
-    const SMALLEST: u64 = 1 << 20;
-    const LARGEST: u64 = 1 << 40;
-    let size = parse_size(text)?;
-    if !(SMALLEST..=LARGEST).contains(&size) {
-        return Err("it can be 1M to 1024G".to_owned());
-    }
-    usize::try_from(size).map_err(|error| error.to_string())
 }

@@ -26,6 +26,7 @@ fn help() {
     insta::assert_snapshot!("help_collect", said(&["collect", "--help"]));
     insta::assert_snapshot!("help_print", said(&["print", "--help"]));
     insta::assert_snapshot!("help_sort", said(&["sort", "--help"]));
+    insta::assert_snapshot!("help_stats", said(&["stats", "--help"]));
     insta::assert_snapshot!("help_inspect", said(&["inspect"]));
     insta::assert_snapshot!("help_inspect_probes", said(&["inspect", "probes", "--help"]));
     insta::assert_snapshot!("help_inspect_kernel", said(&["inspect", "kernel", "--help"]));

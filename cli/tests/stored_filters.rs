@@ -228,6 +228,25 @@ fn a_sorted_file_of_what_is_left_can_be_sorted_again() {
 }
 
 #[test]
+fn a_sorted_file_can_be_filtered_by_what_became_of_packets() {
+    let hit = |time, id, seq, symbol: &str| {
+        tracked(time, id, seq, &[&format!(r#""kernel":{{"symbol":"{symbol}","probe_type":"kprobe"}}"#)])
+    };
+    let packets = [
+        [hit(101, 1, 0, "ip_rcv"), hit(102, 1, 1, "icmp_rcv")],
+        [hit(103, 2, 0, "ip_rcv"), hit(104, 2, 1, "skb:kfree_skb")],
+        [hit(105, 3, 0, "ip_rcv"), hit(106, 3, 1, "ip_forward")],
+    ];
+    let sorted = json(&lines(&packets.concat()), "sort", &[]);
+    for (kind, expected) in [("delivered", [101, 102]), ("dropped", [103, 104]), ("unknown", [105, 106])] {
+        let filter = format!("verdict.kind == \"{kind}\"");
+        for command in ["print", "sort"] {
+            assert_eq!(times(&sorted, command, &["-m", &filter]), [expected.to_vec()], "{command} {kind}");
+        }
+    }
+}
+
+#[test]
 fn a_series_may_be_larger_than_the_memory() {
     const EVENTS: u64 = 60_000;
     let (icmp, udp) = (packet(ICMP), packet(UDP));
