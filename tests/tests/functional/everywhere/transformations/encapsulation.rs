@@ -2,9 +2,9 @@
 //! Packets in packets, and encrypted ones.
 
 use anyhow::Result;
-use tracer_tests::{Topology, run};
+use tracer_tests::run;
 
-use super::{ARRIVED, SENT, Scene, TAKEN, assert_story, deliver, describe, for_ipv6, forms, seen};
+use super::{ARRIVED, Places, SENT, Scene, TAKEN, assert_story, deliver, describe, for_ipv6, forms, seen};
 
 const VXLAN: u16 = 7300;
 const GENEVE: u16 = 7301;
@@ -25,14 +25,14 @@ const TUNNELS: [(u16, &str); 5] = [
     (IP6GRE, "ip6gre local fd00::OWN remote fd00::OTHER"),
 ];
 
-pub(super) fn scenes() -> Result<Vec<Scene>> {
-    Ok(vec![tunnels()?, ipsec()?])
-}
+pub(super) const SCENES: [Scene; 2] = [
+    Scene { name: "tunnels", prepare: prepare_tunnels, play: tunnels },
+    Scene { name: "IPsec", prepare: prepare_ipsec, play: ipsec },
+];
 
-fn tunnels() -> Result<Scene> {
+fn prepare_tunnels(places: &Places) -> Result<()> {
     run("modprobe", ["-a", "vxlan", "geneve", "ip_gre", "ipip", "ip6_gre"])?;
-    let topology = Topology::new()?;
-    for (namespace, own, other) in [(&topology.red, "1", "2"), (&topology.blue, "2", "1")] {
+    for (namespace, own, other) in [(&places.pair.red, "1", "2"), (&places.pair.blue, "2", "1")] {
         for (port, tunnel) in TUNNELS {
             let tunnel = tunnel.replace("OWN", own).replace("OTHER", other);
             let number = port - VXLAN;
@@ -48,35 +48,39 @@ fn tunnels() -> Result<Scene> {
             }
         }
     }
-    Ok(Scene::new("tunnels", topology, |topology| {
-        TUNNELS.iter().enumerate().try_for_each(|(number, (port, _))| {
-            deliver(&topology.red, &topology.blue, &format!("10.1.{number}.2:{port}"), b"inside a tunnel")
-        })
-    }))
+    Ok(())
 }
 
-fn ipsec() -> Result<Scene> {
+fn tunnels(places: &Places) -> Result<()> {
+    TUNNELS.iter().enumerate().try_for_each(|(number, (port, _))| {
+        deliver(&places.pair.red, &places.pair.blue, &format!("10.1.{number}.2:{port}"), b"inside a tunnel")
+    })
+}
+
+fn prepare_ipsec(places: &Places) -> Result<()> {
     run("modprobe", ["-a", "esp4", "xfrm_user"])?;
-    let topology = Topology::ipv4_only()?;
-    for (namespace, own, other) in [(&topology.red, 1, 2), (&topology.blue, 2, 1)] {
-        let mut lines = String::new();
-        for (from, to) in [(1, 2), (2, 1)] {
-            lines += &format!(
-                "xfrm state add src 10.0.0.{from} dst 10.0.0.{to} proto esp spi 0x{from} mode transport \
-                 aead rfc4106(gcm(aes)) 0x000102030405060708090a0b0c0d0e0f10111213 128\n"
-            );
-        }
+    let mut states = String::new();
+    for (from, to) in [(1, 2), (2, 1)] {
+        states += &format!(
+            "xfrm state add src 10.0.0.{from} dst 10.0.0.{to} proto esp spi 0x{from} mode transport \
+             aead rfc4106(gcm(aes)) 0x000102030405060708090a0b0c0d0e0f10111213 128\n"
+        );
+    }
+    for (namespace, own, other) in [(&places.pair.red, 1, 2), (&places.pair.blue, 2, 1)] {
+        let mut policies = String::new();
         for (from, to, direction) in [(own, other, "out"), (other, own, "in")] {
-            lines += &format!(
+            policies += &format!(
                 "xfrm policy add src 10.0.0.{from} dst 10.0.0.{to} proto udp dport {IPSEC} dir {direction} \
                  tmpl src 10.0.0.{from} dst 10.0.0.{to} proto esp mode transport\n"
             );
         }
-        namespace.configure(&lines)?;
+        namespace.configure(&(states.clone() + &policies))?;
     }
-    Ok(Scene::new("IPsec", topology, |topology| {
-        deliver(&topology.red, &topology.blue, &format!("10.0.0.2:{IPSEC}"), b"for blue only")
-    }))
+    Ok(())
+}
+
+fn ipsec(places: &Places) -> Result<()> {
+    deliver(&places.pair.red, &places.pair.blue, &format!("10.0.0.2:{IPSEC}"), b"for blue only")
 }
 
 /// Checks the way of a packet through tunnel `number`: what is seen of it outside, between the tunnel's devices, and what it is inside.

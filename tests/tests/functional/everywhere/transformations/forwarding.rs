@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 
 use anyhow::Result;
-use tracer_tests::{Event, Line, Namespace, PacketSocket, Series, Topology, Xdp, run};
+use tracer_tests::{Event, Line, PacketSocket, Series, Topology, Xdp, run};
 
 use super::{
-    ARRIVED, ROUTED, SENT, Scene, Seen, TAKEN, assert_at_side, assert_story, calling, deliver, describe, for_ipv6,
-    forms, lines, receive, receiver, seen, side, words,
+    ARRIVED, Places, ROUTED, SENT, Scene, Seen, TAKEN, assert_at_side, assert_story, calling, deliver, describe,
+    for_ipv6, forms, lines, receive, receiver, seen, side, words,
 };
 
 const ROUTED_PORT: u16 = 7000;
@@ -22,142 +22,91 @@ const NATIVE_XDP: u16 = 7007;
 const GENERIC_XDP: u16 = 7008;
 const REPLACED: u16 = 7009;
 
-pub(super) fn scenes() -> Result<Vec<Scene>> {
-    Ok(vec![
-        routed()?,
-        watched()?,
-        flooded()?,
-        vlan_device()?,
-        replaced()?,
-        vlan_action()?,
-        mirred()?,
-        xdp(Xdp::Native)?,
-        xdp(Xdp::Generic)?,
-    ])
+pub(super) const SCENES: [Scene; 9] = [
+    Scene { name: "routed", prepare: |_| Ok(()), play: routed },
+    Scene { name: "watched", prepare: |_| Ok(()), play: watched },
+    Scene { name: "flooded", prepare: |_| Ok(()), play: flooded },
+    Scene { name: "VLAN device", prepare: |_| Ok(()), play: vlan_device },
+    Scene { name: "replaced", prepare: |_| Ok(()), play: replaced },
+    Scene { name: "VLAN action", prepare: prepare_vlan_action, play: vlan_action },
+    Scene { name: "mirred", prepare: prepare_mirred, play: mirred },
+    Scene { name: "native XDP", prepare: |_| Ok(()), play: |places| xdp(places, Xdp::Native, NATIVE_XDP) },
+    Scene { name: "generic XDP", prepare: |_| Ok(()), play: |places| xdp(places, Xdp::Generic, GENERIC_XDP) },
+];
+
+fn routed(places: &Places) -> Result<()> {
+    let Line { red, blue, .. } = &places.routed;
+    deliver(red, blue, &format!("10.0.2.1:{ROUTED_PORT}"), b"routed")?;
+    deliver(red, blue, &format!("[fd00:2::1]:{ROUTED_PORT}"), b"routed")
 }
 
-fn routed() -> Result<Scene> {
-    let line = Line::routed("route")?;
-    Ok(Scene::new("routed", line, |line| {
-        deliver(&line.red, &line.blue, &format!("10.0.2.1:{ROUTED_PORT}"), b"routed")?;
-        deliver(&line.red, &line.blue, &format!("[fd00:2::1]:{ROUTED_PORT}"), b"routed")
-    }))
-}
-
-fn watched() -> Result<Scene> {
-    let line = Line::routed("watch")?;
+fn watched(places: &Places) -> Result<()> {
+    let Line { red, middle, blue } = &places.routed;
     // Nobody reads them: they hold a clone of every packet.
-    let taps = [PacketSocket::open(&line.middle, "left")?, PacketSocket::open(&line.middle, "right")?];
-    Ok(Scene::new("watched", (line, taps), |(line, _)| {
-        deliver(&line.red, &line.blue, &format!("10.0.2.1:{WATCHED}"), b"watched")
-    }))
+    let _taps = [PacketSocket::open(middle, "left")?, PacketSocket::open(middle, "right")?];
+    deliver(red, blue, &format!("10.0.2.1:{WATCHED}"), b"watched")
 }
 
-/// A third host, whose `veth0` is joined to a device of another namespace.
-fn third_host(name: &str, other: &Namespace, device: &str) -> Result<Namespace> {
-    let namespace = Namespace::new(name.to_owned())?;
-    namespace.sysctl("ipv6/conf/default/disable_ipv6", "1")?;
-    other.configure(&format!("link add {device} type veth peer name veth0 netns {name}\nlink set {device} up\n"))?;
-    namespace.configure("link set veth0 address 02:00:00:00:00:03\nlink set lo up\nlink set veth0 up\n")?;
-    Ok(namespace)
+fn flooded(places: &Places) -> Result<()> {
+    let address = format!("10.0.0.255:{FLOODED}");
+    let receivers = [receiver(&places.bridged.blue, &address)?, receiver(&places.green, &address)?];
+    let socket = places.bridged.red.enter(|| Ok(std::net::UdpSocket::bind("0.0.0.0:0")?))?;
+    socket.set_broadcast(true)?;
+    socket.send_to(b"flooded", &address)?;
+    receivers.iter().try_for_each(|receiver| receive(receiver, b"flooded"))
 }
 
-fn flooded() -> Result<Scene> {
-    let line = Line::joined("flood")?;
-    let green = third_host("flood-green", &line.middle, "third")?;
-    line.middle.configure(
-        "link add bridge type bridge\nlink set left master bridge\nlink set right master bridge\n\
-         link set third master bridge\nlink set bridge up\n",
-    )?;
-    for (host, number) in [(&line.red, 1), (&line.blue, 2), (&green, 3)] {
-        host.configure(&format!("address add 10.0.0.{number}/24 broadcast 10.0.0.255 dev veth0\n"))?;
-    }
-    Ok(Scene::new("flooded", (line, green), |(line, green)| {
-        let address = format!("10.0.0.255:{FLOODED}");
-        let receivers = [receiver(&line.blue, &address)?, receiver(green, &address)?];
-        let socket = line.red.enter(|| Ok(std::net::UdpSocket::bind("0.0.0.0:0")?))?;
-        socket.set_broadcast(true)?;
-        socket.send_to(b"flooded", &address)?;
-        receivers.iter().try_for_each(|receiver| receive(receiver, b"flooded"))
-    }))
-}
-
-fn vlan_device() -> Result<Scene> {
-    let topology = Topology::new()?;
-    for namespace in [&topology.red, &topology.blue] {
-        namespace.run("ethtool", ["-K", "veth0", "txvlan", "off", "rxvlan", "off"])?;
-    }
-    Ok(Scene::new("VLAN device", topology, |topology| {
-        deliver(&topology.red, &topology.blue, &format!("10.0.100.2:{VLAN_DEVICE}"), b"tagged")
-    }))
+fn vlan_device(places: &Places) -> Result<()> {
+    deliver(&places.pair.red, &places.pair.blue, &format!("10.0.100.2:{VLAN_DEVICE}"), b"tagged")
 }
 
 /// A VLAN again, and somebody who has a clone of the packet when its tag is taken out: the packet gets a head of its own.
-fn replaced() -> Result<Scene> {
-    let topology = Topology::new()?;
-    for namespace in [&topology.red, &topology.blue] {
-        namespace.run("ethtool", ["-K", "veth0", "txvlan", "off", "rxvlan", "off"])?;
-    }
-    let taps = [PacketSocket::open(&topology.red, "veth0")?, PacketSocket::open(&topology.blue, "veth0")?];
-    Ok(Scene::new("replaced", (topology, taps), |(topology, _)| {
-        calling("pskb_expand_head", || {
-            deliver(&topology.red, &topology.blue, &format!("10.0.100.2:{REPLACED}"), b"tagged")
-        })
-    }))
+fn replaced(places: &Places) -> Result<()> {
+    let Topology { red, blue } = &places.pair;
+    let _taps = [PacketSocket::open(red, "veth0")?, PacketSocket::open(blue, "veth0")?];
+    calling(&["pskb_expand_head"], || deliver(red, blue, &format!("10.0.100.2:{REPLACED}"), b"tagged"))
 }
 
-fn vlan_action() -> Result<Scene> {
-    run("modprobe", ["-a", "sch_ingress", "cls_matchall", "cls_flower", "act_vlan", "act_mirred"])?;
-    let topology = Topology::ipv4_only()?;
-    for (namespace, hook, action) in [(&topology.red, "egress", "push id 7"), (&topology.blue, "ingress", "pop")] {
-        namespace.run("ethtool", ["-K", "veth0", "txvlan", "off", "rxvlan", "off"])?;
-        namespace.shape(&format!(
-            "qdisc add dev veth0 clsact\nfilter add dev veth0 {hook} matchall action vlan {action}\n"
-        ))?;
-    }
-    Ok(Scene::new("VLAN action", topology, |topology| {
-        deliver(&topology.red, &topology.blue, &format!("10.0.0.2:{VLAN_ACTION}"), b"tagged")
-    }))
+fn prepare_vlan_action(places: &Places) -> Result<()> {
+    run("modprobe", ["-a", "sch_ingress", "cls_flower", "act_vlan"])?;
+    places.pair.red.shape(&format!(
+        "qdisc add dev veth0 clsact\n\
+         filter add dev veth0 egress protocol ip flower ip_proto udp dst_port {VLAN_ACTION} action vlan push id 7\n"
+    ))?;
+    places.pair.blue.shape(
+        "qdisc add dev veth0 clsact\n\
+         filter add dev veth0 ingress protocol 802.1q flower vlan_id 7 action vlan pop\n",
+    )
 }
 
-/// Without a bridge or a router: traffic control takes packets from one device to the next.
-fn mirred() -> Result<Scene> {
-    let line = Line::joined("mirred")?;
-    let green = third_host("mirred-green", &line.middle, "third")?;
-    green.configure("address add 10.0.0.3/24 dev veth0\n")?;
-    for (host, own, other) in [(&line.red, 1, 2), (&line.blue, 2, 1)] {
-        host.configure(&format!(
-            "address add 10.0.0.{own}/24 dev veth0\n\
-             neighbour add 10.0.0.{other} lladdr 02:00:00:00:00:0{other} dev veth0 nud permanent\n"
-        ))?;
-    }
-    line.middle.shape(
-        &format!(
-            "qdisc add dev left clsact\n\
-         filter add dev left ingress protocol ip flower ip_proto udp dst_port {REDIRECTED} \
-             action mirred egress redirect dev right\n\
-         filter add dev left ingress protocol ip flower ip_proto udp dst_port {MIRRORED} \
-             action mirred egress mirror dev third action mirred egress redirect dev right\n"
-        )
-        .replace("             ", ""),
-    )?;
-    Ok(Scene::new("mirred", (line, green), |(line, _)| {
-        deliver(&line.red, &line.blue, &format!("10.0.0.2:{REDIRECTED}"), b"redirected")?;
-        deliver(&line.red, &line.blue, &format!("10.0.0.2:{MIRRORED}"), b"mirrored")
-    }))
+fn vlan_action(places: &Places) -> Result<()> {
+    deliver(&places.pair.red, &places.pair.blue, &format!("10.0.0.2:{VLAN_ACTION}"), b"tagged")
 }
 
-fn xdp(mode: Xdp) -> Result<Scene> {
-    let (name, port) = match mode {
-        Xdp::Native => ("native XDP", NATIVE_XDP),
-        Xdp::Generic => ("generic XDP", GENERIC_XDP),
-    };
-    let line = Line::routed(if mode == Xdp::Native { "native" } else { "generic" })?;
-    mode.pass(&line.middle, "left")?;
-    mode.pass(&line.blue, "veth0")?;
-    Ok(Scene::new(name, line, move |line| {
-        deliver(&line.red, &line.blue, &format!("10.0.2.1:{port}"), b"passed by XDP")
-    }))
+/// In front of the bridge, which does not see these packets: traffic control takes them from one device to the next.
+fn prepare_mirred(places: &Places) -> Result<()> {
+    run("modprobe", ["-a", "sch_ingress", "cls_flower", "act_mirred"])?;
+    let filter = "filter add dev left ingress protocol ip flower ip_proto udp";
+    let redirect = "action mirred egress redirect dev right";
+    places.bridged.middle.shape(&format!(
+        "qdisc add dev left clsact\n\
+         {filter} dst_port {REDIRECTED} {redirect}\n\
+         {filter} dst_port {MIRRORED} action mirred egress mirror dev third {redirect}\n"
+    ))
+}
+
+fn mirred(places: &Places) -> Result<()> {
+    let Line { red, blue, .. } = &places.bridged;
+    deliver(red, blue, &format!("10.0.0.2:{REDIRECTED}"), b"redirected")?;
+    deliver(red, blue, &format!("10.0.0.2:{MIRRORED}"), b"mirrored")
+}
+
+fn xdp(places: &Places, mode: Xdp, port: u16) -> Result<()> {
+    let Line { red, middle, blue } = &places.routed;
+    let devices = [(middle, "left"), (blue, "veth0")];
+    devices.iter().try_for_each(|(namespace, device)| mode.pass(namespace, device))?;
+    deliver(red, blue, &format!("10.0.2.1:{port}"), b"passed by XDP")?;
+    devices.iter().try_for_each(|(namespace, device)| mode.remove(namespace, device))
 }
 
 #[test]

@@ -8,8 +8,8 @@ use anyhow::{Context as _, Result};
 use tracer_tests::{Event, Line, PacketSocket, Series, run};
 
 use super::{
-    ARRIVED, ROUTED, SELDOM, SENT, Scene, Seen, TAKEN, assert_story, deliver, for_ipv6, lines, receive, receiver, seen,
-    sender, side,
+    ARRIVED, Places, ROUTED, SELDOM, SENT, Scene, Seen, TAKEN, assert_story, deliver, for_ipv6, lines, receive,
+    receiver, seen, sender, side,
 };
 
 const LISTED: u16 = 7100;
@@ -22,30 +22,51 @@ const REVERSED: u16 = 7105;
 /// Takes three packets of 1,500 bytes.
 const LARGE: [u8; 4000] = [b'x'; 4000];
 
-pub(super) fn scenes() -> Result<Vec<Scene>> {
-    Ok(vec![routed()?, tracked()?, shared()?])
-}
+pub(super) const SCENES: [Scene; 3] = [
+    Scene { name: "fragments", prepare: |_| Ok(()), play: routed },
+    Scene { name: "defragment", prepare: |_| Ok(()), play: tracked },
+    Scene { name: "shared", prepare: prepare_shared, play: shared },
+];
 
 /// Through a router that looks at each fragment alone.
-fn routed() -> Result<Scene> {
-    let line = Line::routed("fragments")?;
-    narrow(&line)?;
-    Ok(Scene::new("fragments", line, |line| {
-        deliver(&line.red, &line.blue, &format!("10.0.2.1:{LISTED}"), &LARGE)?;
-        deliver(&line.red, &line.blue, &format!("[fd00:2::1]:{LISTED}"), &LARGE)?;
-        deliver(&line.red, &line.blue, &format!("10.0.2.2:{MADE}"), &LARGE[..1400])?;
-        let server = receiver(&line.blue, &format!("10.0.2.1:{REVERSED}"))?;
-        let socket = PacketSocket::open(&line.red, "veth0")?;
-        fragments(REVERSED).iter().rev().try_for_each(|frame| socket.send(frame))?;
-        receive(&server, &LARGE[..PARTS * PART - 8])
-    }))
+fn routed(places: &Places) -> Result<()> {
+    let Line { red, blue, .. } = &places.routed;
+    deliver(red, blue, &format!("10.0.2.1:{LISTED}"), &LARGE)?;
+    deliver(red, blue, &format!("[fd00:2::1]:{LISTED}"), &LARGE)?;
+    deliver(red, blue, &format!("10.0.2.2:{MADE}"), &LARGE[..1400])?;
+    let server = receiver(blue, &format!("10.0.2.1:{REVERSED}"))?;
+    let socket = PacketSocket::open(red, "veth0")?;
+    fragments(REVERSED).iter().rev().try_for_each(|frame| socket.send(frame))?;
+    receive(&server, &LARGE[..PARTS * PART - 8])
 }
 
-/// To 10.0.2.2 the router takes apart what it forwards.
-fn narrow(line: &Line) -> Result<()> {
-    line.red.sysctl("ipv4/ip_no_pmtu_disc", "1")?;
-    line.blue.configure("address add 10.0.2.2/24 dev veth0\n")?;
-    line.middle.configure("route add 10.0.2.2 dev right mtu lock 1000\n")
+/// Through a router that puts datagrams together, to look at their ports.
+fn tracked(places: &Places) -> Result<()> {
+    let Line { red, blue, .. } = &places.tracked;
+    deliver(red, blue, &format!("10.0.2.1:{FORWARDED}"), &LARGE)?;
+    deliver(red, blue, &format!("[fd00:2::1]:{FORWARDED}"), &LARGE)?;
+    deliver(red, blue, &format!("10.0.2.2:{NARROWED}"), &LARGE)
+}
+
+/// A rule sends each datagram twice. The fragments behind it are then in use by both, and the kernel makes new ones.
+fn prepare_shared(places: &Places) -> Result<()> {
+    run("modprobe", ["-a", "nft_dup_ipv4", "nft_dup_ipv6"])?;
+    let chain = |to: &str| {
+        format!("{{ chain c {{ type filter hook postrouting priority 0; udp dport {SHARED} dup to {to}; }}; }}\n")
+    };
+    let rules = format!("table ip shared {}table ip6 shared {}", chain("10.0.1.254"), chain("fd00:1::fe"));
+    places.routed.red.filter(&rules)
+}
+
+fn shared(places: &Places) -> Result<()> {
+    for address in ["10.0.2.1", "[fd00:2::1]"] {
+        let address = format!("{address}:{SHARED}");
+        let server = receiver(&places.routed.blue, &address)?;
+        sender(&places.routed.red, &address)?.send(&LARGE)?;
+        receive(&server, &LARGE).context("the first")?;
+        receive(&server, &LARGE).context("the second")?;
+    }
+    Ok(())
 }
 
 const PARTS: usize = 3;
@@ -70,38 +91,6 @@ fn fragments(port: u16) -> Vec<Vec<u8>> {
         [&[2, 0, 0, 0, 0, 0x11, 2, 0, 0, 0, 0, 1, 8, 0], &header[..], payload].concat()
     };
     datagram.chunks(PART).enumerate().map(fragment).collect()
-}
-
-/// Through a router that puts datagrams together, to look at their ports.
-fn tracked() -> Result<Scene> {
-    let line = Line::routed("defragment")?;
-    line.middle.filter("table inet t { chain c { type filter hook prerouting priority 0; ct state new accept; }; }")?;
-    narrow(&line)?;
-    Ok(Scene::new("defragment", line, |line| {
-        deliver(&line.red, &line.blue, &format!("10.0.2.1:{FORWARDED}"), &LARGE)?;
-        deliver(&line.red, &line.blue, &format!("[fd00:2::1]:{FORWARDED}"), &LARGE)?;
-        deliver(&line.red, &line.blue, &format!("10.0.2.2:{NARROWED}"), &LARGE)
-    }))
-}
-
-/// A rule sends each datagram twice. The fragments behind it are then in use by both, and the kernel makes new ones.
-fn shared() -> Result<Scene> {
-    run("modprobe", ["-a", "nft_dup_ipv4", "nft_dup_ipv6"])?;
-    let line = Line::routed("shared")?;
-    line.red.filter(&format!(
-        "table ip t {{ chain c {{ type filter hook postrouting priority 0; udp dport {SHARED} dup to 10.0.1.254; }}; }}\n\
-         table ip6 t {{ chain c {{ type filter hook postrouting priority 0; udp dport {SHARED} dup to fd00:1::fe; }}; }}\n"
-    ))?;
-    Ok(Scene::new("shared", line, |line| {
-        for address in ["10.0.2.1", "[fd00:2::1]"] {
-            let address = format!("{address}:{SHARED}");
-            let server = receiver(&line.blue, &address)?;
-            sender(&line.red, &address)?.send(&LARGE)?;
-            receive(&server, &LARGE).context("the first")?;
-            receive(&server, &LARGE).context("the second")?;
-        }
-        Ok(())
-    }))
 }
 
 const REASSEMBLED: &str = "

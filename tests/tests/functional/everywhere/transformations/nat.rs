@@ -6,7 +6,7 @@ use std::net::UdpSocket;
 use anyhow::{Context as _, Result, ensure};
 use tracer_tests::{Line, Namespace, Series};
 
-use super::{ARRIVED, ROUTED, SENT, Scene, Seen, TAKEN, assert_story, for_ipv6, forms, receiver, seen, side};
+use super::{ARRIVED, Places, ROUTED, SENT, Scene, Seen, TAKEN, assert_story, for_ipv6, forms, receiver, seen, side};
 
 const SOURCE: u16 = 7200;
 const DESTINATION: u16 = 7201;
@@ -15,10 +15,12 @@ const MASQUERADE6: u16 = 7203;
 /// The client's port is so much above that of the server.
 const CLIENT: u16 = 50;
 
-pub(super) fn scenes() -> Result<Vec<Scene>> {
-    let line = Line::routed("nat")?;
-    line.middle.configure("address add 10.0.2.200/24 dev right\n")?;
-    line.middle.filter(&format!(
+pub(super) const SCENES: [Scene; 1] = [Scene { name: "nat", prepare, play }];
+
+fn prepare(places: &Places) -> Result<()> {
+    let middle = &places.tracked.middle;
+    middle.configure("address add 10.0.2.200/24 dev right\n")?;
+    middle.filter(&format!(
         "table ip t {{
              chain before {{
                  type nat hook prerouting priority dstnat;
@@ -36,13 +38,15 @@ pub(super) fn scenes() -> Result<Vec<Scene>> {
                  udp dport {MASQUERADE6} masquerade to :9003;
              }}
          }}"
-    ))?;
-    Ok(vec![Scene::new("nat", line, |line| {
-        exchange(line, &format!("10.0.2.1:{SOURCE}"), &format!("10.0.2.1:{SOURCE}"))?;
-        exchange(line, &format!("10.0.1.254:{DESTINATION}"), "10.0.2.1:9001")?;
-        exchange(line, &format!("10.0.2.1:{MASQUERADE}"), &format!("10.0.2.1:{MASQUERADE}"))?;
-        exchange(line, &format!("[fd00:2::1]:{MASQUERADE6}"), &format!("[fd00:2::1]:{MASQUERADE6}"))
-    })])
+    ))
+}
+
+fn play(places: &Places) -> Result<()> {
+    let line = &places.tracked;
+    exchange(line, &format!("10.0.2.1:{SOURCE}"), &format!("10.0.2.1:{SOURCE}"))?;
+    exchange(line, &format!("10.0.1.254:{DESTINATION}"), "10.0.2.1:9001")?;
+    exchange(line, &format!("10.0.2.1:{MASQUERADE}"), &format!("10.0.2.1:{MASQUERADE}"))?;
+    exchange(line, &format!("[fd00:2::1]:{MASQUERADE6}"), &format!("[fd00:2::1]:{MASQUERADE6}"))
 }
 
 /// A datagram to an address, which arrives at another one, and its answer. The client's port is one that is recorded, and so is the

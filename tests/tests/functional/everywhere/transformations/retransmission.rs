@@ -6,19 +6,19 @@ use std::io::{Read as _, Write as _};
 use anyhow::{Result, ensure};
 use tracer_tests::{Event, Line, Series, Snmp, until};
 
-use super::{ARRIVED, ROUTED, SENT, Scene, Seen, assert_story, connect, forms, seen};
+use super::{ARRIVED, Places, ROUTED, SENT, Scene, Seen, assert_story, connect, forms, seen};
 
 const LOST: u16 = 7500;
 const KEPT: u16 = 7501;
 
 const PAYLOAD: [u8; 1000] = [b'x'; 1000];
 
-pub(super) fn scenes() -> Result<Vec<Scene>> {
-    let line = Line::routed("again")?;
-    // Each segment with data to the one port is lost when it comes for the first time, and so is each acknowledgement from the other
-    // port.
-    line.middle.filter(&format!(
-        "table ip t {{
+pub(super) const SCENES: [Scene; 1] = [Scene { name: "again", prepare, play }];
+
+/// Each segment with data to the one port is lost when it comes for the first time, and so is each acknowledgement from the other port.
+fn prepare(places: &Places) -> Result<()> {
+    places.routed.middle.filter(&format!(
+        "table ip again {{
              set segments {{ typeof tcp sequence; flags dynamic; size 1000; }}
              set acknowledged {{ typeof tcp ackseq; flags dynamic; size 1000; }}
              chain c {{
@@ -27,20 +27,22 @@ pub(super) fn scenes() -> Result<Vec<Scene>> {
                  tcp sport {KEPT} tcp flags == ack tcp ackseq != @acknowledged add @acknowledged {{ tcp ackseq }} drop
              }}
          }}"
-    ))?;
-    Ok(vec![Scene::new("again", line, |line| {
-        for port in [LOST, KEPT] {
-            let (mut client, mut server) = connect(&line.red, &line.blue, &format!("10.0.2.1:{port}"))?;
-            let before = Snmp::read(&line.red)?.get("TcpRetransSegs");
-            client.write_all(&PAYLOAD)?;
-            // Nobody reads before: the receiver has the buffer, too.
-            until("TCP sends again", || Ok(Snmp::read(&line.red)?.get("TcpRetransSegs") > before))?;
-            let mut received = [0; PAYLOAD.len()];
-            server.read_exact(&mut received)?;
-            ensure!(received == PAYLOAD);
-        }
-        Ok(())
-    })])
+    ))
+}
+
+fn play(places: &Places) -> Result<()> {
+    let Line { red, blue, .. } = &places.routed;
+    for port in [LOST, KEPT] {
+        let (mut client, mut server) = connect(red, blue, &format!("10.0.2.1:{port}"))?;
+        let before = Snmp::read(red)?.get("TcpRetransSegs");
+        client.write_all(&PAYLOAD)?;
+        // Nobody reads before: the receiver has the buffer, too.
+        until("TCP sends again", || Ok(Snmp::read(red)?.get("TcpRetransSegs") > before))?;
+        let mut received = [0; PAYLOAD.len()];
+        server.read_exact(&mut received)?;
+        ensure!(received == PAYLOAD);
+    }
+    Ok(())
 }
 
 const TCP_TAKEN: &str = "

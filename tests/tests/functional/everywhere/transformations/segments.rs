@@ -9,7 +9,7 @@ use std::os::fd::AsRawFd as _;
 use anyhow::{Context as _, Result, ensure};
 use tracer_tests::{Event, Line, Topology};
 
-use super::{ARRIVED, Scene, Seen, TAKEN, assert_story, calling, connect, describe, receiver, seen, sender};
+use super::{ARRIVED, Places, Scene, Seen, TAKEN, assert_story, calling, connect, describe, receiver, seen, sender};
 
 const TCP: u16 = 7600;
 const UDP: u16 = 7601;
@@ -17,53 +17,50 @@ const LISTED: u16 = 7602;
 
 const BYTES: usize = 20_000;
 
-pub(super) fn scenes() -> Result<Vec<Scene>> {
-    Ok(vec![pair()?, listed()?])
-}
+pub(super) const SCENES: [Scene; 2] = [
+    Scene { name: "segments", prepare: |_| Ok(()), play: merged },
+    Scene { name: "list", prepare: |_| Ok(()), play: listed },
+];
 
-fn pair() -> Result<Scene> {
-    let topology = Topology::ipv4_only()?;
-    topology.red.run("ethtool", ["-K", "veth0", "tso", "off", "tx-udp-segmentation", "off"])?;
-    topology.blue.run("ethtool", ["-K", "veth0", "gro", "on"])?;
-    Ok(Scene::new("segments", topology, |topology| {
-        let (mut client, mut server) = connect(&topology.red, &topology.blue, &format!("10.0.0.2:{TCP}"))?;
-        let mut received = [0; BYTES];
-        calling("skb_segment", || Ok(client.write_all(&[b'x'; BYTES])?))?;
-        server.read_exact(&mut received)?;
+fn merged(places: &Places) -> Result<()> {
+    let Topology { red, blue } = &places.pair;
+    red.run("ethtool", ["-K", "veth0", "tso", "off", "tx-udp-segmentation", "off"])?;
+    blue.run("ethtool", ["-K", "veth0", "gro", "on"])?;
+    let (mut client, mut server) = connect(red, blue, &format!("10.0.0.2:{TCP}"))?;
+    let mut received = [0; BYTES];
+    calling(&["skb_segment"], || Ok(client.write_all(&[b'x'; BYTES])?))?;
+    server.read_exact(&mut received)?;
 
-        let address = format!("10.0.0.2:{UDP}");
-        let server = receiver(&topology.blue, &address)?;
-        option(&server, libc::UDP_GRO, 1)?;
-        let client = sender(&topology.red, &address)?;
-        option(&client, libc::UDP_SEGMENT, 1000)?;
-        calling("skb_gro_receive", || Ok(client.send(&[b'x'; 5000]).map(drop)?))?;
-        let mut length = 0;
-        while length < 5000 {
-            length += server.recv(&mut received).context("no datagram comes")?;
-        }
-        ensure!(length == 5000);
-        Ok(())
-    }))
+    let address = format!("10.0.0.2:{UDP}");
+    let server = receiver(blue, &address)?;
+    option(&server, libc::UDP_GRO, 1)?;
+    let client = sender(red, &address)?;
+    option(&client, libc::UDP_SEGMENT, 1000)?;
+    calling(&["skb_gro_receive"], || Ok(client.send(&[b'x'; 5000]).map(drop)?))?;
+    let mut length = 0;
+    while length < 5000 {
+        length += server.recv(&mut received).context("no datagram comes")?;
+    }
+    ensure!(length == 5000);
+    Ok(())
 }
 
 /// Through a router that puts datagrams together as a list.
-fn listed() -> Result<Scene> {
-    let line = Line::routed("list")?;
-    line.red.run("ethtool", ["-K", "veth0", "tx-udp-segmentation", "off"])?;
-    line.middle.run("ethtool", ["-K", "left", "gro", "on", "rx-gro-list", "on"])?;
-    line.middle.run("ethtool", ["-K", "right", "tx-gso-list", "off"])?;
-    Ok(Scene::new("list", line, |line| {
-        let address = format!("10.0.2.1:{LISTED}");
-        let server = receiver(&line.blue, &address)?;
-        let client = sender(&line.red, &address)?;
-        option(&client, libc::UDP_SEGMENT, 1000)?;
-        client.send(&[b'x'; 5000])?;
-        let mut received = [0; 5000];
-        for _ in 0..5 {
-            ensure!(server.recv(&mut received).context("no datagram comes")? == 1000);
-        }
-        Ok(())
-    }))
+fn listed(places: &Places) -> Result<()> {
+    let Line { red, middle, blue } = &places.routed;
+    red.run("ethtool", ["-K", "veth0", "tx-udp-segmentation", "off"])?;
+    middle.run("ethtool", ["-K", "left", "gro", "on", "rx-gro-list", "on"])?;
+    middle.run("ethtool", ["-K", "right", "tx-gso-list", "off"])?;
+    let address = format!("10.0.2.1:{LISTED}");
+    let server = receiver(blue, &address)?;
+    let client = sender(red, &address)?;
+    option(&client, libc::UDP_SEGMENT, 1000)?;
+    client.send(&[b'x'; 5000])?;
+    let mut received = [0; 5000];
+    for _ in 0..5 {
+        ensure!(server.recv(&mut received).context("no datagram comes")? == 1000);
+    }
+    Ok(())
 }
 
 fn option(socket: &UdpSocket, name: i32, value: i32) -> Result<()> {
