@@ -160,21 +160,25 @@ fn follows_a_packet_through_macsec() -> Result<()> {
     let seen = seen("MACsec")?;
     let [packet] = seen.all(MACSEC);
     let sent = "red ip_output -\nred net_dev_start_xmit macsec0\n";
-    // Since 6.7 it makes room in the packet itself.
-    if std::fs::read_to_string("/proc/kallsyms")?.contains(" skb_ensure_writable_head_tail\n") {
-        assert!(seen.children(packet).is_empty(), "{}", seen.describe(MACSEC));
-        assert_story(packet, [sent, "red net_dev_start_xmit veth0", ENCRYPTED]);
-    } else {
-        let [copy] = seen.children(packet)[..] else { panic!("{}", seen.describe(MACSEC)) };
+    let copies = seen.children(packet);
+    // Since 6.7 it makes room in the packet itself; before, it copies the packet where there is too little.
+    if let [copy] = copies[..]
+        && !std::fs::read_to_string("/proc/kallsyms")?.contains(" skb_ensure_writable_head_tail\n")
+    {
         assert_story(packet, [sent]);
         assert_story(copy, ["red net_dev_start_xmit veth0 [copy]", ENCRYPTED]);
+    } else {
+        assert!(copies.is_empty(), "{}", seen.describe(MACSEC));
+        assert_story(packet, [sent, "red net_dev_start_xmit veth0", ENCRYPTED]);
     }
     Ok(())
 }
 
 #[test]
 fn a_packet_that_goes_two_ways_has_two_copies() -> Result<()> {
-    if run("modprobe", ["hsr"]).is_err() {
+    if let Err(error) = run("modprobe", ["hsr"]) {
+        // Debian's 6.1 has no such device, the others do.
+        assert_eq!(std::env::var("TRACER_VM_KERNEL").as_deref(), Ok("6.1"), "{error:#}");
         return Ok(());
     }
     let seen = seen("redundant")?;
