@@ -216,6 +216,12 @@ fn drops_have_their_reason_and_place() {
     };
     let (_folder, path) = file(&format!("{}\n{}\n", drop(""), drop("")));
     assert_eq!(numbers(&[&path])["drops"]["counts"], json!([{ "count": 2, "probe": "skb:kfree_skb" }]));
+    let generic = numbers(&[fixture("retis/retis-generic.json").to_str().unwrap()]);
+    let expected = json!([{ "count": 3, "reason": "NO_SOCKET", "probe": "skb:kfree_skb" }]);
+    assert_eq!(generic["drops"]["counts"], expected);
+    let (_folder, path) = file(&drop(r#","skb-drop":{"drop_reason":"OVERLIMIT","subsys":"qdisc","location":"f+0x1"}"#));
+    let shown = told(stats(&[&path]).output().unwrap());
+    assert!(shown.contains("  1  qdisc: OVERLIMIT at f+0x1\n"), "{shown}");
 }
 
 #[test]

@@ -6,8 +6,12 @@ use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tracer_core::event::clues::Clues;
 use tracer_core::event::section::{Place, Section};
 use tracer_core::event::text::{Escaped, TextOptions};
+
+/// What stands for the reason where the kernel gives none: readers want one, and its own word for "none given" is this.
+pub(super) const NO_REASON: &str = "NOT_SPECIFIED";
 
 /// The packet is dropped here. What was used up as it should be has no such section.
 #[derive(Debug, Deserialize, JsonSchema, Serialize)]
@@ -40,10 +44,23 @@ impl Section for SkbDropSection<'_> {
             None => Ok(()),
         }
     }
+
+    fn tell<'a>(json: &'a str, clues: &mut Clues<'a>) {
+        let Ok(SkbDropSection { drop_reason, subsys, location }) = serde_json::from_str(json) else {
+            return;
+        };
+        let clue = clues.dropped();
+        // Another event or section may know one.
+        if drop_reason != NO_REASON {
+            (clue.reason, clue.subsys) = (Some(drop_reason), subsys);
+        }
+        clue.location = location;
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use tracer_core::event::clues::{Clues, Fate};
     use tracer_core::event::section::Section as _;
     use tracer_core::event::text::TextOptions;
 
@@ -67,6 +84,23 @@ mod tests {
             text(r#"{"drop_reason":"OVS_DROP_EXPLICIT","subsys":"openvswitch"}"#),
             "drop (openvswitch: OVS_DROP_EXPLICIT)"
         );
+    }
+
+    #[test]
+    fn tells_what_it_knows_of_a_drop() {
+        let clue = |json| {
+            let mut clues = Clues::default();
+            SkbDropSection::tell(json, &mut clues);
+            match clues.fate {
+                Some(Fate::Dropped(clue)) => Some((clue.reason, clue.subsys, clue.location)),
+                _ => None,
+            }
+        };
+        let text = |text: &'static str| Some(text.into());
+        let known = r#"{"drop_reason":"OVERLIMIT","subsys":"qdisc","location":"f+0x1"}"#;
+        assert_eq!(clue(known), Some((text("OVERLIMIT"), text("qdisc"), text("f+0x1"))));
+        assert_eq!(clue(r#"{"drop_reason":"NOT_SPECIFIED","location":"f+0x1"}"#), Some((None, None, text("f+0x1"))));
+        assert_eq!(clue(r#"{"location":"f+0x1"}"#), None);
     }
 
     #[test]

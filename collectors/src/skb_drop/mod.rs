@@ -16,7 +16,7 @@ use tracer_core::kernel::btf::Types;
 use tracer_core::kernel::symbol_source::SymbolSource;
 use tracer_core::probe::{ArgumentType, ProbeSpec, WantedArgument};
 
-use event::SkbDropSection;
+use event::{NO_REASON, SkbDropSection};
 use reasons::Reasons;
 
 wire!("skb_drop");
@@ -34,9 +34,6 @@ static QDISC_REASON: WantedArgument =
 /// The dropper, for the tracepoint that tells of all drops.
 static LOCATION: WantedArgument =
     WantedArgument { argument: ArgumentType::Address(Cow::Borrowed("location")), except: &[] };
-
-/// What stands for the reason where the kernel gives none: readers want one, and its own word for "none given" is this.
-const NO_REASON: &str = "NOT_SPECIFIED";
 
 /// Locations whose names are remembered; then all are forgotten. Kernels have some thousand.
 const MOST_LOCATIONS: usize = 16_384;

@@ -24,7 +24,7 @@ enum Says {
 /// Names, with `*` for any characters, and what they say: the first that fits counts.
 const PLACES: &[(&str, Says)] = &[
     // Sockets and protocols that packets are for. What is dropped behind, is dropped.
-    ("skb:skb_copy_datagram_iovec", Says::Delivered("a socket, and read")),
+    ("skb:skb_copy_datagram_iovec", Says::Delivered("the reader of a socket")),
     ("__udp_enqueue_schedule_skb", Says::Delivered("a UDP socket")),
     ("udp_queue_rcv_skb", Says::Delivered("a UDP socket")),
     ("udp_queue_rcv_one_skb", Says::Delivered("a UDP socket")),
@@ -35,8 +35,12 @@ const PLACES: &[(&str, Says)] = &[
     ("tcp_rcv_established", Says::Delivered("a TCP socket")),
     ("tcp_rcv_state_process", Says::Delivered("a TCP socket")),
     ("raw_rcv", Says::Delivered("a raw socket")),
+    ("raw_rcv_skb", Says::Delivered("a raw socket")),
     ("rawv6_rcv", Says::Delivered("a raw socket")),
-    ("ping_rcv", Says::Delivered("a ping socket")),
+    // It looks for a socket.
+    ("ping_rcv", Says::Delivered("ICMP")),
+    ("ping_queue_rcv_skb", Says::Delivered("a ping socket")),
+    ("__ping_queue_rcv_skb", Says::Delivered("a ping socket")),
     ("packet_rcv", Says::Delivered("a packet socket")),
     ("packet_rcv_spkt", Says::Delivered("a packet socket")),
     ("tpacket_rcv", Says::Delivered("a packet socket")),

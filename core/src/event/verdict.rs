@@ -34,6 +34,8 @@ pub(super) struct Story {
     endings: Vec<Ending>,
     /// Where it was seen last, apart from being cleared away, and the address of the `sk_buff`.
     seen: Option<(Sighting, u64)>,
+    /// The last clone whose device or namespace was told, and what is known of them.
+    located: Option<(u64, Location)>,
     /// The time of the last event.
     timestamp: u64,
     /// How many of its events are missing.
@@ -53,8 +55,9 @@ struct Ending {
     fate: Fate<'static>,
     /// The address of the `sk_buff`, which tells clones apart.
     skb: u64,
-    timestamp: u64,
     sighting: Sighting,
+    /// To whom this `sk_buff` was handed before it was dropped.
+    handed_to: Option<Cow<'static, str>>,
     /// Something else was seen of this `sk_buff` since.
     is_past: bool,
 }
@@ -64,6 +67,12 @@ struct Ending {
 struct Sighting {
     idx: u64,
     symbol: Option<String>,
+    location: Location,
+}
+
+/// Name and number of the device, and of the network namespace.
+#[derive(Clone, Debug, Default)]
+struct Location {
     device: Option<(String, u32)>,
     namespace: Option<(Option<String>, u32)>,
 }
@@ -73,6 +82,7 @@ impl Story {
     pub(super) fn clear(&mut self) {
         self.endings.clear();
         self.seen = None;
+        self.located = None;
         self.timestamp = 0;
         self.lost = 0;
     }
@@ -86,10 +96,11 @@ impl Story {
         sections: &SectionTable,
     ) {
         let clues = Clues::of(event, sections);
-        let sighting = Sighting::new(&clues, place.idx);
+        let mut sighting = Sighting::new(&clues, place.idx);
         self.timestamp = event.timestamp();
         self.lost = self.lost.saturating_add(place.lost);
         self.forget_what_was_no_end(packet.skb, clues.stage, &sighting);
+        sighting.location = self.locate(packet.skb, sighting.location);
         if clues.stage != Stage::Aside || self.seen.is_none() {
             self.seen = Some((sighting.clone(), packet.skb));
         }
@@ -101,9 +112,24 @@ impl Story {
             {
                 return;
             }
-            let timestamp = event.timestamp();
-            self.end(Ending { fate: fate.into_owned(), skb: packet.skb, timestamp, sighting, is_past: false });
+            let fate = fate.into_owned();
+            let skb = packet.skb;
+            self.end(Ending { fate, skb, sighting, handed_to: None, is_past: false });
         }
+    }
+
+    /// Where the clone is, by what this event and those before tell: sockets take a packet's device away.
+    fn locate(&mut self, skb: u64, told: Location) -> Location {
+        let location = match self.located.take() {
+            Some((same, known)) if same == skb => told.or(known),
+            other if told.device.is_none() && told.namespace.is_none() => {
+                self.located = other;
+                return told;
+            }
+            _ => told,
+        };
+        self.located = Some((skb, location.clone()));
+        location
     }
 
     /// Endings of this `sk_buff` that were none, as it is seen again.
@@ -135,6 +161,7 @@ impl Story {
             Fate::Consumed if self.endings.iter().any(is_same) => return,
             Fate::Dropped(_) => {
                 let earlier = self.endings.iter().position(|other| is_same(other) && other.kind() == ending.kind());
+                ending.handed_to = self.endings.iter().filter(|other| is_same(other)).find_map(Ending::delivered_to);
                 if let Some(index) = earlier {
                     let later = std::mem::replace(&mut ending, self.endings.remove(index));
                     if let (Fate::Dropped(clue), Fate::Dropped(later)) = (&mut ending.fate, later.fate) {
@@ -188,12 +215,11 @@ impl Story {
         let &Circumstances { merged, in_flight, .. } = circumstances;
         let mut latest = self.endings.iter().rev().filter(|ending| !self.outlives(ending));
         let last = latest.clone().find(|ending| ending.kind() != VerdictKind::Consumed).or(latest.next());
-        let is_end = |ending: &Ending| matches!(ending.kind(), VerdictKind::Delivered | VerdictKind::Dropped);
         match (last, merged) {
-            (Some(ending), _) if is_end(ending) => Decision::Ending(ending),
-            (last, Some(merged)) if last.is_none_or(|ending| merged.timestamp >= ending.timestamp) => {
-                Decision::Merged(merged)
-            }
+            // What is put into another packet in a socket's queue is delivered nevertheless.
+            (Some(ending), _) if ending.kind() == VerdictKind::Delivered => Decision::Ending(ending),
+            // A part is freed, or dropped, with the whole.
+            (_, Some(merged)) => Decision::Merged(merged),
             (Some(ending), _) if ending.kind() != VerdictKind::Consumed || !in_flight => Decision::Ending(ending),
             _ => Decision::Unknown,
         }
@@ -230,7 +256,7 @@ impl Story {
                 Some(symbol) => {
                     let _ = write!(text, " at {symbol}");
                 }
-                None if seen.device.is_none() => text.push_str(" here"),
+                None if seen.location.device.is_none() => text.push_str(" here"),
                 None => {}
             }
             seen.describe(text);
@@ -252,6 +278,13 @@ impl Ending {
             Fate::Transmitted => VerdictKind::Transmitted,
             Fate::Dropped(_) => VerdictKind::Dropped,
             Fate::Consumed => VerdictKind::Consumed,
+        }
+    }
+
+    fn delivered_to(&self) -> Option<Cow<'static, str>> {
+        match &self.fate {
+            Fate::Delivered { to } => Some(to.clone()),
+            _ => self.handed_to.clone(),
         }
     }
 
@@ -288,6 +321,9 @@ impl Ending {
                 if let Some(location) = &clue.location {
                     let _ = write!(text, " at {location}");
                 }
+                if let Some(to) = &self.handed_to {
+                    let _ = write!(text, " after delivery to {to}");
+                }
             }
             Fate::Consumed => text.push_str("consumed"),
         }
@@ -305,6 +341,7 @@ impl Ending {
                     subsys: clue.subsys,
                     location: clue.location,
                     by: clue.by,
+                    to: self.handed_to.clone(),
                     ..facts
                 };
             }
@@ -316,20 +353,17 @@ impl Ending {
 
 impl Sighting {
     fn new(clues: &Clues<'_>, idx: u64) -> Self {
-        Self {
-            idx,
-            symbol: clues.symbol.as_deref().map(str::to_owned),
-            device: clues.device.as_ref().map(|(name, index)| (name.to_string(), *index)),
-            namespace: clues.namespace.as_ref().map(|(name, number)| (name.as_deref().map(str::to_owned), *number)),
-        }
+        let device = clues.device.as_ref().map(|(name, index)| (name.to_string(), *index));
+        let namespace = clues.namespace.as_ref().map(|(name, number)| (name.as_deref().map(str::to_owned), *number));
+        let location = Location { device, namespace };
+        Self { idx, symbol: clues.symbol.as_deref().map(str::to_owned), location }
     }
 
     /// Whether a later event has the packet on another device or in another namespace; `None` when neither is known.
     fn is_elsewhere(&self, later: &Self) -> Option<bool> {
-        let device = self.device.as_ref().zip(later.device.as_ref()).map(|(before, after)| before != after);
-        let number = |sighting: &Self| sighting.namespace.as_ref().map(|(_, number)| *number);
-        let namespace = number(self).zip(number(later)).map(|(before, after)| before != after);
-        match (device, namespace) {
+        let (before, after) = (&self.location, &later.location);
+        let device = before.device.as_ref().zip(after.device.as_ref()).map(|(before, after)| before != after);
+        match (device, before.is_other_namespace(after)) {
             (Some(device), Some(namespace)) => Some(device || namespace),
             (known, None) => known,
             // In one namespace there are many devices.
@@ -339,26 +373,41 @@ impl Sighting {
 
     /// Appends device and namespace.
     fn describe(&self, text: &mut String) {
-        if let Some((name, index)) = &self.device {
+        if let Some((name, index)) = &self.location.device {
             if name.is_empty() {
                 let _ = write!(text, " on interface {index}");
             } else {
                 let _ = write!(text, " on {name}");
             }
         }
-        if let Some((Some(name), _)) = &self.namespace {
+        if let Some((Some(name), _)) = &self.location.namespace {
             let _ = write!(text, " in {name}");
         }
     }
 
     fn facts(&self) -> VerdictFacts<'static> {
+        let Location { device, namespace } = &self.location;
         VerdictFacts {
             idx: Some(self.idx),
             symbol: self.symbol.clone().map(Cow::Owned),
-            device: self.device.as_ref().map(|(name, _)| Cow::Owned(name.clone())),
-            netns: self.namespace.as_ref().map(|(_, number)| *number),
+            device: device.as_ref().map(|(name, _)| Cow::Owned(name.clone())),
+            netns: namespace.as_ref().map(|(_, number)| *number),
             ..VerdictFacts::default()
         }
+    }
+}
+
+impl Location {
+    fn is_other_namespace(&self, other: &Self) -> Option<bool> {
+        let number = |location: &Self| location.namespace.as_ref().map(|(_, number)| *number);
+        number(self).zip(number(other)).map(|(this, other)| this != other)
+    }
+
+    /// This, and what was known before, where that can still be.
+    fn or(self, before: Self) -> Self {
+        let has_left = self.is_other_namespace(&before) == Some(true);
+        let device = self.device.or(before.device.filter(|_| !has_left));
+        Self { device, namespace: self.namespace.or(before.namespace) }
     }
 }
 

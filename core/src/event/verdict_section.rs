@@ -48,13 +48,13 @@ pub struct VerdictFacts<'a> {
     /// The function or tracepoint of that event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub symbol: Option<Cow<'a, str>>,
-    /// The name of the device at that event.
+    /// The name of the device at that event, or before it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<Cow<'a, str>>,
-    /// The number of the network namespace at that event.
+    /// The number of the network namespace at that event, or before it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub netns: Option<u32>,
-    /// To whom it was delivered.
+    /// To whom it was delivered, maybe before it was dropped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<Cow<'a, str>>,
     /// Why it was dropped, in the kernel's words.

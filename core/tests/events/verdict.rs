@@ -110,6 +110,27 @@ fn a_drop_has_its_reason_place_and_author() {
 }
 
 #[test]
+fn what_is_dropped_may_have_been_delivered() {
+    let unread = packet(&["udp_queue_rcv_skb", "skb:kfree_skb", "skb:kfree_skb"]);
+    assert_eq!(told(&unread), "dropped: dropped after delivery to a UDP socket");
+    assert_eq!(verdict(&unread)["facts"]["to"], "a UDP socket");
+}
+
+#[test]
+fn where_it_was_is_known_from_before() {
+    let netns = |inum| format!(r#","netns":{{"inum":{inum}}}"#);
+    let came = event(1, 8, "tcp_v4_rcv", &format!("{}{}", on("eth0"), netns(5)));
+    let taken = came.clone() + &event(2, 8, "tcp_rcv_established", "");
+    assert_eq!(told(&taken), "delivered: delivered to a TCP socket on eth0");
+    assert_eq!(verdict(&taken)["facts"]["netns"], 5);
+    // Not from another clone, and not from another namespace.
+    assert_eq!(told(&(came.clone() + &event(2, 9, "raw_rcv", ""))), "delivered: delivered to a raw socket");
+    let moved = came + &event(2, 8, "tcp_rcv_established", &netns(6));
+    assert_eq!(told(&moved), "delivered: delivered to a TCP socket");
+    assert_eq!(verdict(&moved)["facts"]["netns"], 6);
+}
+
+#[test]
 fn clones_may_end_in_different_ways() {
     let (delivered, dropped) = (|time| event(time, 8, "icmp_rcv", ""), |time| event(time, 9, "skb:kfree_skb", DROP));
     let text = "dropped (NO_SOCKET) at udp_rcv+0x1";
@@ -167,6 +188,8 @@ fn a_merged_packet_ends_in_another_one() {
     let file = |symbols: &[&str]| format!("{}{merge}\n", packet(symbols));
     assert_eq!(told(&file(&["ip_rcv", "skb:consume_skb"])), "consumed: merged into #16");
     assert_eq!(told(&file(&["net:net_dev_start_xmit"])), "consumed: merged into #16");
+    // A part is freed with the whole, and that may be told as a drop.
+    assert_eq!(told(&file(&["ip_rcv", "skb:kfree_skb"])), "consumed: merged into #16");
     assert_eq!(told(&file(&["tcp_rcv_established"])), "delivered: delivered to a TCP socket");
     let facts = verdict(&file(&["tcp_rcv_established"]))["facts"].clone();
     assert_eq!(facts["merged"], json!({ "into": { "timestamp": 1, "orig_head": 6 }, "timestamp": 5 }));

@@ -120,6 +120,10 @@ fn the_profile_generic_shows_the_way_of_a_ping() -> Result<()> {
             assert!(symbols.contains(&symbol), "{symbol} is not in {symbols:?}");
         }
     }
+    let text = Tracer::output(["sort".as_ref(), recorded.path().as_os_str()])?;
+    let ended = |how: &str| text.lines().filter(|line| line.trim_start().starts_with(&format!("⇒ {how}"))).count();
+    let ends = (ended("delivered to ICMP on veth0 in "), ended("delivered to the reader of a socket in "));
+    assert_eq!(ends, (10, 10), "{text}");
     Ok(())
 }
 
