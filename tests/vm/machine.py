@@ -49,6 +49,21 @@ class BootFailure(Exception):
     """The guest never reached our script; holds the console's last lines."""
 
 
+class Echo:
+    """Writes to a stream at once; with a label, whole lines only, each behind the label and the time."""
+
+    def __init__(self, stream: BinaryIO, label: str):
+        self.stream, self.label, self.start, self.rest = stream, label, time.monotonic(), b""
+
+    def __call__(self, data: bytes) -> None:
+        if self.label:
+            *lines, self.rest = (self.rest + data).split(b"\n")
+            front = f"{self.label:5}{time.monotonic() - self.start:5.0f} s  ".encode()
+            data = b"".join(front + line + b"\n" for line in lines)
+        self.stream.write(data)
+        self.stream.flush()
+
+
 @dataclass
 class Machine:
     """How to start the guest."""
@@ -62,6 +77,8 @@ class Machine:
     # Seconds for the command, the boot not included.
     timeout: float = 1800
     environment: dict[str, str] = field(default_factory=dict)
+    # Stands, with the time since the start, in front of each line of output: for several machines at once.
+    label: str = ""
 
     def run(self, kernel: Kernel, command: list[str],
             on_stdout: Callable[[bytes], None] | None = None,
@@ -155,15 +172,14 @@ class Machine:
     def _follow(self, vng: subprocess.Popen, shared: Path, stdout: BinaryIO, stderr: BinaryIO,
                 on_stdout: Callable[[bytes], None] | None) -> int:
         """Passes the guest's output on until the command has ended."""
+        outputs = (stdout, Echo(sys.stdout.buffer, self.label), on_stdout), (stderr, Echo(sys.stderr.buffer, self.label), None)
+
         def pump() -> None:
-            if data := stdout.read():
-                sys.stdout.buffer.write(data)
-                sys.stdout.buffer.flush()
-                if on_stdout:
-                    on_stdout(data)
-            if data := stderr.read():
-                sys.stderr.buffer.write(data)
-                sys.stderr.buffer.flush()
+            for source, echo, on_data in outputs:
+                if data := source.read():
+                    echo(data)
+                    if on_data:
+                        on_data(data)
 
         started = False
         deadline = time.monotonic() + BOOT_TIMEOUT

@@ -2,9 +2,12 @@
 """The functional tests: which of them run on which kernel, and their results."""
 
 import json
+import os
 import re
 import subprocess
+import threading
 import time
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +41,8 @@ class Result:
     failed: int = 0
     seconds: float = 0
     error: str = ""
+    # What libtest says of the tests that failed.
+    failures: str = ""
 
     @property
     def ok(self) -> bool:
@@ -89,7 +94,8 @@ def flags_of(arguments: list[str]) -> list[str]:
     return flags
 
 
-def run(kernel: str, tier: str, arguments: list[str], tracer: Path, tests: Path, timeout: float) -> Result:
+def run(kernel: str, tier: str, arguments: list[str], tracer: Path, tests: Path, timeout: float,
+        label: str = "") -> Result:
     """Runs the tests of a kernel, in one boot but for those in `APART`. That no test ran is a failure."""
     start = time.monotonic()
     result = Result(kernel)
@@ -107,13 +113,15 @@ def run(kernel: str, tier: str, arguments: list[str], tracer: Path, tests: Path,
             "INSTA_UPDATE": "no",
             "INSTA_WORKSPACE_ROOT": str(REPOSITORY),
         }
-        machine = Machine(virtio_nic=True, timeout=timeout, environment=environment)
+        machine = Machine(virtio_nic=True, timeout=timeout, environment=environment, label=label)
         boots = ([name for name in names if (name.split("::")[0] in APART) == apart] for apart in (False, True))
         statuses = [machine.run(kernels.get(kernel), [str(tests), "--test-threads=1", *flags_of(arguments), "--exact", *boot],
                                 on_stdout=output.extend) for boot in boots if boot]
         for counts in re.finditer(rb"^test result: .*? (\d+) passed; (\d+) failed;", output, re.MULTILINE):
             result.passed += int(counts[1])
             result.failed += int(counts[2])
+        failures = re.findall(rb"^failures:\n\n(?:---- .*?)(?=^failures:\n)", output, re.MULTILINE | re.DOTALL)
+        result.failures = b"".join(failures).decode(errors="replace")
         if result.passed + result.failed == 0:
             result.error = "no test ran"
         elif any(statuses) and not result.failed:
@@ -125,10 +133,33 @@ def run(kernel: str, tier: str, arguments: list[str], tracer: Path, tests: Path,
     return result
 
 
+def run_all(tier: str, tracer: Path, tests: Path, timeout: float) -> list[Result]:
+    """Runs the tests of all kernels. An emulated machine with two processors seldom keeps more than one busy, so there are as many
+    machines at once as there are processors here."""
+    # The longest first.
+    waiting = deque(sorted(kernels.SERIES, key=lambda kernel: -len(choose(tests, kernel, tier, []))))
+    results: dict[str, Result] = {}
+
+    def work() -> None:
+        while waiting:
+            kernel = waiting.popleft()
+            results[kernel] = run(kernel, tier, [], tracer, tests, timeout, label=kernel)
+
+    # Daemons: nothing waits for them when the command is stopped, and their machines go with it.
+    workers = [threading.Thread(target=work, daemon=True) for _ in range(min(os.cpu_count() or 1, len(waiting)))]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return [results.get(kernel) or Result(kernel, error="the run broke off") for kernel in kernels.SERIES]
+
+
 def summary(results: list[Result]) -> str:
     """A table with one line a kernel."""
     lines = [f"{'kernel':8}{'passed':>8}{'failed':>8}{'seconds':>9}"]
     for result in results:
         verdict = result.error or ("ok" if result.ok else "FAILED")
         lines.append(f"{result.kernel:8}{result.passed:8}{result.failed:8}{result.seconds:9.0f}  {verdict}")
+    # At the end of a long log, they are found.
+    lines[:0] = [f"on {result.kernel}: {result.failures}" for result in results if result.failures]
     return "\n".join(lines)

@@ -41,7 +41,7 @@ def test(arguments: argparse.Namespace) -> int:
 
 def matrix(arguments: argparse.Namespace) -> int:
     tracer, tests = suite.build_tracer(), suite.build_tests()
-    results = [suite.run(series, arguments.tier, [], tracer, tests, arguments.timeout) for series in kernels.SERIES]
+    results = suite.run_all(arguments.tier, tracer, tests, arguments.timeout)
     print(suite.summary(results))
     return 0 if all(result.ok for result in results) else 1
 
@@ -104,7 +104,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("kernel", metavar="KERNEL")
     sub.add_argument("--tier", choices=suite.TIERS, help="default: quick, or full when tests are named")
     sub.add_argument("libtest", nargs="*", metavar="FILTER", help="after `--`: test names and flags of libtest")
-    sub = tested("matrix", matrix, "run the functional tests on all kernels, one after the other")
+    sub = tested("matrix", matrix, "run the functional tests on all kernels")
     sub.add_argument("--tier", choices=suite.TIERS, required=True)
 
     sub = command("demo", demo, "trace three pings")

@@ -3,9 +3,11 @@
 #ifndef TRACER_PACKET_H
 #define TRACER_PACKET_H
 
+#include <bpf/bpf_endian.h>
 #include <tracer/hit.h>
 
 #define ETHERNET_HEADER 14
+#define ETHERTYPE_OFFSET 12
 #define ARPHRD_ETHER 1
 #define ARPHRD_LOOPBACK 772
 #define ETH_P_IP 0x0800
@@ -70,11 +72,20 @@ static __always_inline u32 ethernet_header(const struct sk_buff *skb, u64 packet
 	u32 mac = skb->mac_header, network = skb->network_header;
 	struct net_device *device = NULL;
 	unsigned short type = 0;
+	unsigned char *head = NULL;
+	__be16 ethertype = 0;
 
 	if (mac == HEADER_UNSET || mac > data || mac == network || mac + ETHERNET_HEADER > tail)
 		return HEADER_UNSET;
 	if (network == mac + ETHERNET_HEADER || data == mac + ETHERNET_HEADER)
 		return mac;
+	/* An IP header that is not behind it: what stood between has been taken out (ESP), and the headers behind were moved. */
+	if (network > mac) {
+		bpf_core_read(&head, sizeof(head), &((struct sk_buff *)packet)->head);
+		bpf_probe_read_kernel(&ethertype, sizeof(ethertype), head + mac + ETHERTYPE_OFFSET);
+		if (ethertype == bpf_htons(ETH_P_IP) || ethertype == bpf_htons(ETH_P_IPV6))
+			return HEADER_UNSET;
+	}
 	if (bpf_core_read(&device, sizeof(device), &((struct sk_buff *)packet)->dev) ||
 	    (device && bpf_core_read(&type, sizeof(type), &device->type)))
 		return HEADER_UNSET;

@@ -22,3 +22,4 @@ mod stop;
 mod transformations;
 mod trouble;
 mod tunnels;
+mod verdicts;

@@ -164,5 +164,7 @@ fn follows_a_packet_that_is_encrypted_and_decrypted() -> Result<()> {
     assert_eq!(packet[2].packet()[23], ESP, "{}", describe(packet));
     let inside = forms(packet);
     assert!(!inside.is_empty() && inside.iter().all(|form| form.ends_with(&format!(":{IPSEC}"))), "{inside:?}");
+    // Decrypted it can be, although the Ethernet header stands in front of what was encrypted.
+    assert!(packet[packet.len() - 2..].iter().all(|event| event.flow().is_some()), "{}", describe(packet));
     Ok(())
 }
