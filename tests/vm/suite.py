@@ -121,7 +121,8 @@ def run(kernel: str, tier: str, arguments: list[str], tracer: Path, tests: Path,
             result.passed += int(counts[1])
             result.failed += int(counts[2])
         failures = re.findall(rb"^failures:\n\n(?:---- .*?)(?=^failures:\n)", output, re.MULTILINE | re.DOTALL)
-        result.failures = b"".join(failures).decode(errors="replace")
+        result.failures = re.sub(r"^[Ss]tack backtrace:\n(?: .*\n)*", "", b"".join(failures).decode(errors="replace"),
+                                 flags=re.MULTILINE)
         if result.passed + result.failed == 0:
             result.error = "no test ran"
         elif any(statuses) and not result.failed:

@@ -53,7 +53,7 @@ fn record() -> Result<Told> {
          link set keep up\n\
          neighbour add 10.0.9.2 lladdr 02:00:00:00:00:09 dev keep nud permanent\n",
     )?;
-    red.run("tc", "qdisc add dev keep root netem delay 1000s".split(' '))?;
+    red.run("tc", "qdisc add dev keep root netem delay 200s".split(' '))?;
     let arguments = PROBES.iter().flat_map(|probe| ["-p", probe]).chain(["-c", "skb,skb-tracking,skb-drop,dev,ns"]);
     let recorded = Tracer::collect(arguments).during(|_| {
         red.ping("10.0.0.2", 1)?;
@@ -99,7 +99,6 @@ fn assert_verdict(flow: &str, kind: &str, text: &str) {
 fn sort_says_what_became_of_packets() {
     assert_verdict(&format!(":{TO_SOCKET}"), "delivered", "delivered to a UDP socket on veth0 in BLUE");
     assert_verdict("request 1", "delivered", "delivered to ICMP on veth0 in BLUE");
-    assert_verdict("reply 1", "delivered", "delivered to ICMP on veth0 in RED");
     assert_verdict(&format!(":{TO_DEVICE}"), "transmitted", "transmitted on swallow in RED");
     let waiting = "still in flight when collection ended; last seen at ip_output in RED";
     let [(kind, text)] = &verdicts(&format!(":{WAITING}"))[..] else { panic!("one packet waits") };
