@@ -62,6 +62,18 @@ static __always_inline u32 fragment_size(u64 element)
 	return BPF_CORE_READ((struct bio_vec *)element, bv_len);
 }
 
+/* Whether the device of the packet, if it has one, is one whose packets begin with an Ethernet header. */
+static __always_inline bool is_on_ethernet(u64 packet)
+{
+	struct net_device *device = NULL;
+	unsigned short type = 0;
+
+	if (bpf_core_read(&device, sizeof(device), &((struct sk_buff *)packet)->dev) ||
+	    (device && bpf_core_read(&type, sizeof(type), &device->type)))
+		return false;
+	return !device || type == ARPHRD_ETHER || type == ARPHRD_LOOPBACK;
+}
+
 /*
  * The valid MAC header of an Ethernet packet, as offset from `head`; HEADER_UNSET when there is none. A header behind the
  * data is a leftover: the packet was put into a tunnel since. `skb->mac_len` says nothing about transmitted packets.
@@ -70,10 +82,6 @@ static __always_inline u32 fragment_size(u64 element)
 static __always_inline u32 ethernet_header(const struct sk_buff *skb, u64 packet, u32 data, u32 tail)
 {
 	u32 mac = skb->mac_header, network = skb->network_header;
-	struct net_device *device = NULL;
-	unsigned short type = 0;
-	unsigned char *head = NULL;
-	__be16 ethertype = 0;
 
 	if (mac == HEADER_UNSET || mac > data || mac == network || mac + ETHERNET_HEADER > tail)
 		return HEADER_UNSET;
@@ -81,15 +89,15 @@ static __always_inline u32 ethernet_header(const struct sk_buff *skb, u64 packet
 		return mac;
 	/* An IP header that is not behind it: what stood between has been taken out (ESP), and the headers behind were moved. */
 	if (network > mac) {
+		unsigned char *head = NULL;
+		__be16 ethertype = 0;
+
 		bpf_core_read(&head, sizeof(head), &((struct sk_buff *)packet)->head);
 		bpf_probe_read_kernel(&ethertype, sizeof(ethertype), head + mac + ETHERTYPE_OFFSET);
 		if (ethertype == bpf_htons(ETH_P_IP) || ethertype == bpf_htons(ETH_P_IPV6))
 			return HEADER_UNSET;
 	}
-	if (bpf_core_read(&device, sizeof(device), &((struct sk_buff *)packet)->dev) ||
-	    (device && bpf_core_read(&type, sizeof(type), &device->type)))
-		return HEADER_UNSET;
-	return !device || type == ARPHRD_ETHER || type == ARPHRD_LOOPBACK ? mac : HEADER_UNSET;
+	return is_on_ethernet(packet) ? mac : HEADER_UNSET;
 }
 
 /* Whether there is a VLAN tag beside the packet's bytes. */
