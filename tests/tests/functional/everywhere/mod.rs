@@ -13,6 +13,7 @@ mod inspect;
 mod metadata;
 pub(crate) mod nic;
 mod output;
+mod ovs;
 mod paths;
 mod payload;
 mod privileges;
