@@ -23,3 +23,4 @@ mod stop;
 mod transformations;
 mod trouble;
 mod tunnels;
+mod usdt;
