@@ -9,6 +9,7 @@ mod functions;
 mod identity;
 mod inspect;
 pub(crate) mod nic;
+mod open_vswitch;
 mod paths;
 mod payload;
 mod privileges;
