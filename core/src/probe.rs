@@ -169,6 +169,11 @@ impl ProbeSpec {
         Self { probe_type, target: target.to_owned(), stack: false, filter: None, origin: Origin::Named }
     }
 
+    /// One place, asked for by the user.
+    pub fn at(probe_type: ProbeType, target: &str) -> Self {
+        Self { probe_type, target: target.to_owned(), stack: false, filter: None, origin: Origin::Named }
+    }
+
     /// The same probe, asked for by somebody who can do without.
     #[must_use]
     pub fn suggested(mut self) -> Self {
@@ -255,6 +260,8 @@ pub struct Probe {
     pub arguments: Vec<(u8, ArgumentType)>,
     /// The packet may be freed by others when the probe is hit: tracking must not begin here.
     pub packet_may_be_gone: bool,
+    /// The program of a collector that stands here in place of the engine's.
+    pub own_program: Option<&'static str>,
 }
 
 impl Probe {

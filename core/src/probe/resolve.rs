@@ -178,6 +178,7 @@ pub(super) fn probe(spec: &ProbeSpec, target: &str, described: Option<&Described
         socket_argument: pointer_to("sock"),
         arguments: described.map_or_else(Vec::new, |described| typed_arguments(&described.prototype, reachable)),
         packet_may_be_gone: PACKET_MAY_BE_GONE.contains(&(spec.probe_type, target)),
+        own_program: None,
     }
 }
 

@@ -312,6 +312,7 @@ mod tests {
             socket_argument: None,
             arguments: Vec::new(),
             packet_may_be_gone: false,
+            own_program: None,
         };
         let mut running = [Running {
             collector: &COLLECTOR,

@@ -73,6 +73,8 @@ enum probe_flags {
 	PROBE_FILTER_NEEDS_PACKET = 64,
 	/* A tracepoint: its programs see the arguments one after the other, not registers. */
 	PROBE_TRACEPOINT = 128,
+	/* A program of a collector's own: arguments as at a tracepoint, then the result, when it is a return. */
+	PROBE_OWN_PROGRAM = 256,
 };
 
 /* Filters are numbered from 1 on: one bit for each says which a packet has passed. */
