@@ -19,6 +19,7 @@ macro_rules! wire {
 
 mod dev;
 mod ns;
+mod ovs;
 mod skb;
 mod skb_drop;
 mod skb_tracking;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The registry of collectors: one [`Collector`] value describes each, and everything else derives from it.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use clap::{Arg, ArgMatches, Command};
@@ -55,6 +56,8 @@ pub enum Subject {
     Argument(&'static WantedArgument),
     /// A USDT probe, by `PROVIDER:NAME`.
     Usdt(&'static str),
+    /// What programs of its own see: those of these that make events, where they stand.
+    OwnPrograms(&'static [OwnProgram]),
 }
 
 impl Collector {
@@ -68,6 +71,7 @@ impl Collector {
             Subject::Namespace => has_packet || probe.device_argument.is_some() || probe.namespace_argument.is_some(),
             Subject::Usdt(symbol) => probe.probe_type == ProbeType::Usdt && probe.symbol() == *symbol,
             Subject::Argument(wanted) => has_packet && wanted.of(probe).is_some(),
+            Subject::OwnPrograms(programs) => programs.iter().any(|program| program.is_at(probe)),
         })
     }
 
@@ -94,6 +98,31 @@ pub struct Hook {
     pub object: &'static [u8],
 }
 
+/// An eBPF program in the object of a collector's hook, for what the engine's probes can't see: the arguments and the result of a call at
+/// once, or what is to be noted without an event. It is an fentry, fexit or tp_btf program, which the kernel does not skip while
+/// another program runs on the CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnProgram {
+    /// What it is called in the object. When it begins with `track_`, what it misses is no lost event.
+    pub name: &'static str,
+    /// The function or the tracepoint (`GROUP:NAME`) that it sits at.
+    pub place: &'static str,
+    /// So many arguments that place has to have: the program knows their order.
+    pub arguments: usize,
+    /// It makes events, which count as those of a probe of this type. The number of the probe is told to the program in this
+    /// `const volatile u32` variable.
+    pub events: Option<(ProbeType, &'static str)>,
+    /// What is missing where it can't be had, in words that go on after "no".
+    pub without: &'static str,
+}
+
+impl OwnProgram {
+    /// The probe that its events are those of.
+    pub(crate) fn is_at(&self, probe: &Probe) -> bool {
+        self.events.is_some_and(|(probe_type, _)| probe.probe_type == probe_type) && probe.target == self.place
+    }
+}
+
 /// What a collector needs of the session that it takes part in.
 #[derive(Debug, Default)]
 pub struct Needs {
@@ -109,6 +138,10 @@ pub struct Needs {
     pub(crate) arguments: Vec<(&'static WantedArgument, &'static str)>,
     pub(crate) symbols: bool,
     pub(crate) limits: Vec<&'static str>,
+    pub(crate) programs: Vec<OwnProgram>,
+    /// Each with the variable of the hook that counts it.
+    pub(crate) losses: Vec<(&'static str, &'static str)>,
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Needs {
@@ -158,6 +191,58 @@ impl Needs {
     pub fn known_probe(&mut self, probe: ProbeSpec, variable: &'static str) {
         self.known_probes.push((probe.clone(), variable));
         self.probe(probe);
+    }
+
+    /// Brings programs of its own. What this kernel does not have, or has in another form, is left out with a warning. Returns how many
+    /// are not.
+    ///
+    /// # Errors
+    /// When the kernel has no BTF.
+    pub fn programs(&mut self, kernel: &Kernel, programs: &[OwnProgram]) -> Result<usize, Error> {
+        let tracepoint = |place: &'static str| place.split_once(':').map(|(_, name)| name);
+        // By place: a tracepoint can have the name of a function.
+        let (mut found, mut kept) = (HashMap::new(), 0);
+        for (_, types) in kernel.all_types()? {
+            let functions = types.functions(|name| programs.iter().any(|program| program.place == name));
+            let tracepoints =
+                types.tracepoints(|name| programs.iter().any(|program| tracepoint(program.place) == Some(name)));
+            let functions = functions.into_iter().map(|(name, prototype)| ((name, false), prototype));
+            let tracepoints = tracepoints.into_iter().map(|(name, prototype)| ((name, true), prototype));
+            for (place, prototype) in functions.chain(tracepoints) {
+                found.entry(place).or_insert(prototype.arguments.len());
+            }
+        }
+        for program in programs {
+            let OwnProgram { place, arguments, without, .. } = program;
+            let found = match tracepoint(place) {
+                Some(name) => found.get(&(name, true)),
+                None => found.get(&(*place, false)),
+            };
+            let why = match found {
+                Some(count) if count == arguments => {
+                    kept += 1;
+                    self.programs.push(*program);
+                    if let Some((probe_type, _)) = program.events {
+                        self.probe(ProbeSpec::at(probe_type, place));
+                    }
+                    continue;
+                }
+                Some(count) => format!("`{place}` has {count} arguments instead of {arguments}"),
+                None => format!("this kernel has no `{place}`"),
+            };
+            self.warnings.push(format!("{why}: no {without}"));
+        }
+        Ok(kept)
+    }
+
+    /// Counts a kind of loss in a 64-bit variable of the hook. A cause that begins with `tracking_` is no lost event.
+    pub fn loss(&mut self, cause: &'static str, variable: &'static str) {
+        self.losses.push((cause, variable));
+    }
+
+    /// Says that something is not as it could be.
+    pub fn warn(&mut self, warning: String) {
+        self.warnings.push(warning);
     }
 
     /// Brings a probe of its own.

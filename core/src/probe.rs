@@ -204,6 +204,11 @@ impl ProbeSpec {
         Self { probe_type: ProbeType::Usdt, target, stack: false, filter: None, origin: Origin::Named }
     }
 
+    /// One place, asked for by the user.
+    pub fn at(probe_type: ProbeType, target: &str) -> Self {
+        Self { probe_type, target: target.to_owned(), stack: false, filter: None, origin: Origin::Named }
+    }
+
     /// The same probe, asked for by somebody who can do without.
     #[must_use]
     pub fn suggested(mut self) -> Self {
@@ -297,6 +302,8 @@ pub struct Probe {
     pub packet_may_be_gone: bool,
     /// The file that it is in, and the processes that run it, when it is in no kernel.
     pub user: Option<UserPlace>,
+    /// The program of a collector that stands here in place of the engine's.
+    pub own_program: Option<&'static str>,
 }
 
 impl Probe {

@@ -36,7 +36,7 @@ use std::time::{Duration, Instant};
 use clap::ArgMatches;
 use tracer_ebpf::wire;
 
-use crate::collector::{Collector, Decode, Needs};
+use crate::collector::{Collector, Decode, Needs, OwnProgram};
 use crate::error::{Error, ErrorKind};
 use crate::event::core_sections::Loss;
 use crate::filter::{self, Filter, FilterText};
@@ -194,6 +194,8 @@ impl<'k> Session<'k> {
                     if !with_probes {
                         needs.probes.clear();
                     }
+                    let about = |warning: String| format!("collector `{}`: {warning}", collector.name);
+                    warnings.extend(std::mem::take(&mut needs.warnings).into_iter().map(about));
                     collectors.push(Running { collector, named, needs, decoder });
                 }
                 Err(error) if named => return Err(error),
@@ -234,6 +236,10 @@ impl<'k> Session<'k> {
             if resolution.probes.is_empty() {
                 return Err(Error::new(ErrorKind::KernelLacks, "none of the probes exists on this kernel"));
             }
+            for probe in &mut resolution.probes {
+                let mut programs = collectors.iter().flat_map(|running| &running.needs.programs);
+                probe.own_program = programs.find(|program| program.is_at(probe)).map(|program| program.name);
+            }
             let plan = Plan {
                 features,
                 dispatcher: options.dispatcher,
@@ -271,14 +277,21 @@ impl<'k> Session<'k> {
             loaded.set_u64(variable, address.unwrap_or(0))?;
         }
         loaded.set_u64("average_events", (probes.len() as u64) * u64::from(wire::AVERAGE_ONE))?;
-        let (attachments, table, unlinked) = attach::attach(kernel, &loaded, features, &tracking, &probes)?;
-        warnings.extend(unlinked);
+        let silent: Vec<OwnProgram> = collectors
+            .iter()
+            .flat_map(|running| &running.needs.programs)
+            .filter(|program| program.events.is_none())
+            .copied()
+            .collect();
+        let (attachments, table, missing) = attach::attach(kernel, &loaded, features, &tracking, &silent, &probes)?;
+        warnings.extend(missing);
         if table.outcomes.iter().all(Result::is_err) {
             let reason = table.outcomes.iter().find_map(|outcome| outcome.as_ref().err());
             let what = "none of the probes could be attached";
             return Err(reason.map_or_else(|| Error::new(ErrorKind::KernelLacks, what), |reason| reason.about(what)));
         }
-        let counters = LossCounters::new(&loaded, &attachments, features, &probes)?;
+        let own_losses = collectors.iter().flat_map(|running| running.needs.losses.iter().copied()).collect();
+        let counters = LossCounters::new(&loaded, &attachments, features, &probes, own_losses)?;
         let collectors_limits = collectors.iter().flat_map(|running| running.needs.limits.iter().copied());
         let limits = preflight::limits(kernel, features, &probes, collectors_limits);
         let growth = options.probe_stack.then(|| Growth::new(&probes));

@@ -262,15 +262,19 @@ INTERNAL int forget_buffer(u64 head)
 	return 0;
 }
 
-INTERNAL u64 hold_packet(u64 head)
+INTERNAL u64 hold_numbered(u64 number)
 {
-	u64 number = tracked_number(head);
 	struct tracked_packet *packet = number ? packet_numbered(number) : NULL;
 
-	if (!packet)
+	if (!packet || !packet->buffers)
 		return 0;
 	__sync_fetch_and_add(&packet->buffers, 1);
 	return number;
+}
+
+INTERNAL u64 hold_packet(u64 head)
+{
+	return hold_numbered(tracked_number(head));
 }
 
 INTERNAL int release_packet(u64 number, u64 head)

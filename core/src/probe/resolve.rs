@@ -208,6 +208,7 @@ pub(super) fn probe(spec: &ProbeSpec, target: &str, described: Option<&Described
         arguments: described.map_or_else(Vec::new, |described| typed_arguments(&described.prototype, reachable)),
         packet_may_be_gone: PACKET_MAY_BE_GONE.contains(&(spec.probe_type, target)),
         user: None,
+        own_program: None,
     }
 }
 

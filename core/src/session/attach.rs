@@ -9,6 +9,7 @@ use libbpf_rs::{AsRawLibbpf as _, Link, MapCore as _, MapFlags, Object, ProgramM
 
 use tracer_ebpf::wire;
 
+use crate::collector::OwnProgram;
 use crate::error::{Error, ErrorKind};
 use crate::kernel::Kernel;
 use crate::kernel::features::{Features, attach_multi, attach_tracepoint, load_program};
@@ -32,6 +33,8 @@ pub enum Means {
     RawTracepoint,
     /// By uprobes, at all places in a file where it is.
     Usdt,
+    /// By a collector's own program, of type fentry, fexit or tp_btf.
+    OwnProgram,
 }
 
 impl Means {
@@ -43,6 +46,7 @@ impl Means {
             Self::Kprobe => "kprobe",
             Self::RawTracepoint => "raw_tracepoint",
             Self::Usdt => "usdt",
+            Self::OwnProgram => "fentry",
         }
     }
 }
@@ -86,7 +90,7 @@ impl Drop for Attachments {
     }
 }
 
-/// Attaches the programs of tracking, then all probes. Collection is still off. What is missing without being an error is told in words.
+/// Attaches the programs of tracking, those of collectors that make no events, then all probes. Collection is still off. What is missing without being an error is told in words.
 ///
 /// # Errors
 /// When tracking can't be attached, or when a probe that the user named can't.
@@ -95,6 +99,7 @@ pub(super) fn attach(
     loaded: &Loaded,
     features: Features,
     tracking: &[&str],
+    silent: &[OwnProgram],
     probes: &[Probe],
 ) -> Result<(Attachments, AttachTable, Vec<String>), Error> {
     let mut attacher = Attacher {
@@ -108,6 +113,8 @@ pub(super) fn attach(
         warnings: Vec::new(),
     };
     attacher.tracking(tracking)?;
+    attacher.silent(silent);
+    attacher.own_programs();
     attacher.functions(ProbeType::Kprobe)?;
     attacher.functions(ProbeType::Kretprobe)?;
     attacher.tracepoints()?;
@@ -187,6 +194,28 @@ impl<'a> Attacher<'a> {
         Ok(())
     }
 
+    fn silent(&mut self, programs: &[OwnProgram]) {
+        for OwnProgram { name, without, .. } in programs {
+            match self.trace(name) {
+                Ok(fd) => self.attachments.fds.push(((*name).to_owned(), fd)),
+                Err(error) => self.warnings.push(format!("no {without}: {error}")),
+            }
+        }
+    }
+
+    fn own_programs(&mut self) {
+        for (index, probe) in self.probes.iter().enumerate() {
+            let Some(name) = probe.own_program else { continue };
+            self.outcomes[index] = Some(match self.trace(name) {
+                Ok(fd) => {
+                    self.attachments.fds.push((probe.to_string(), fd));
+                    Ok(Means::OwnProgram)
+                }
+                Err(error) => Err(AttachError::Other(error.to_string())),
+            });
+        }
+    }
+
     fn trace(&self, name: &str) -> Result<OwnedFd, Error> {
         let failed = |error: &dyn std::fmt::Display| {
             Error::new(ErrorKind::KernelLacks, format!("`{name}` can't be attached: {error}"))
@@ -196,9 +225,14 @@ impl<'a> Attacher<'a> {
         link.as_fd().try_clone_to_owned().map_err(|error| failed(&error))
     }
 
+    fn is_for_engine(&self, index: usize, probe_type: ProbeType) -> bool {
+        let probe = &self.probes[index];
+        probe.probe_type == probe_type && probe.own_program.is_none()
+    }
+
     fn functions(&mut self, probe_type: ProbeType) -> Result<(), Error> {
         let mut wanted: Vec<usize> =
-            (0..self.probes.len()).filter(|&index| self.probes[index].probe_type == probe_type).collect();
+            (0..self.probes.len()).filter(|&index| self.is_for_engine(index, probe_type)).collect();
         if wanted.is_empty() {
             return Ok(());
         }
@@ -321,7 +355,7 @@ impl<'a> Attacher<'a> {
     fn tracepoints(&mut self) -> Result<(), Error> {
         for index in 0..self.probes.len() {
             let probe = &self.probes[index];
-            if probe.probe_type != ProbeType::RawTracepoint {
+            if !self.is_for_engine(index, ProbeType::RawTracepoint) {
                 continue;
             }
             let program = self.program(&tracepoint_program(probe))?;

@@ -12,7 +12,7 @@ use super::growth::MAX_ADDED;
 use super::tracking::LINK_PLACES;
 use super::variables::Variables;
 use super::{Running, messages};
-use crate::collector::Wire as _;
+use crate::collector::{OwnProgram, Wire as _};
 use crate::error::{Error, ErrorKind};
 use crate::event::core_sections::PacketKey;
 use crate::filter::{self, Filter, FilterText};
@@ -49,7 +49,7 @@ pub(super) struct Plan<'a> {
 
 impl Plan<'_> {
     fn has(&self, probe_type: ProbeType) -> bool {
-        self.probes.iter().any(|probe| probe.probe_type == probe_type)
+        self.probes.iter().any(|probe| probe.probe_type == probe_type && probe.own_program.is_none())
             // All that are added are entries of functions.
             || self.may_grow && probe_type == ProbeType::Kprobe
     }
@@ -63,6 +63,12 @@ impl Plan<'_> {
             }
         }
         known
+    }
+
+    /// The programs of collectors that are wanted: those that make no events, and those that stand at a probe.
+    fn own_programs(&self) -> impl Iterator<Item = &OwnProgram> {
+        let programs = self.collectors.iter().flat_map(|running| &running.needs.programs);
+        programs.filter(|program| program.events.is_none() || self.probes.iter().any(|probe| program.is_at(probe)))
     }
 
     /// The arguments that collectors want, each once: where one stands here is its slot.
@@ -285,6 +291,12 @@ fn attempt(plan: &Plan<'_>, collectors: &[usize], filters: &[Vec<u8>]) -> Result
         constants.push(("filter_inner", vec![u8::from(plan.tunnel_ports.is_some())]));
     }
     constants.extend(hooks.clone().flat_map(|running| running.needs.constants.iter().cloned()));
+    for program in hooks.clone().flat_map(|running| &running.needs.programs) {
+        if let Some((_, variable)) = program.events {
+            let index = plan.probes.iter().position(|probe| probe.own_program == Some(program.name));
+            constants.push((variable, index.map_or(u32::MAX, |index| index as u32).to_ne_bytes().to_vec()));
+        }
+    }
     let wanted = plan.wanted_arguments();
     if wanted.len() > wire::ARGUMENT_SLOTS as usize {
         let many =
@@ -368,7 +380,7 @@ fn choose_programs(open: &mut OpenObject, plan: &Plan<'_>) {
     let tracepoints: Vec<String> = plan
         .probes
         .iter()
-        .filter(|probe| probe.probe_type == ProbeType::RawTracepoint)
+        .filter(|probe| probe.probe_type == ProbeType::RawTracepoint && probe.own_program.is_none())
         .map(tracepoint_program)
         .collect();
     for mut program in open.progs_mut() {
@@ -379,7 +391,11 @@ fn choose_programs(open: &mut OpenObject, plan: &Plan<'_>) {
             "kretprobe_entry" | "kretprobe_single" => plan.has(ProbeType::Kretprobe) && !plan.features.kprobe_session,
             "kretprobe_session" => plan.has(ProbeType::Kretprobe) && plan.features.kprobe_session,
             "usdt_probe" => plan.has(ProbeType::Usdt),
-            other => tracepoints.iter().any(|needed| needed == other) || plan.tracking.contains(&other),
+            other => {
+                tracepoints.iter().any(|needed| needed == other)
+                    || plan.tracking.contains(&other)
+                    || plan.own_programs().any(|program| program.name == other)
+            }
         };
         program.set_autoload(needed);
     }
@@ -426,11 +442,15 @@ impl ProbeConfigurer {
         if probe.packet_may_be_gone {
             flags |= wire::PROBE_PACKET_MAY_BE_GONE;
         }
-        if probe.probe_type == ProbeType::RawTracepoint {
+        // Programs of collectors see their arguments one after the other, too, the result behind them.
+        if probe.probe_type == ProbeType::RawTracepoint || probe.own_program.is_some() {
             flags |= wire::PROBE_TRACEPOINT;
         }
         if probe.user.is_some() {
             flags |= wire::PROBE_USER;
+        }
+        if probe.own_program.is_some() {
+            flags |= wire::PROBE_OWN_PROGRAM;
         }
         let mut arguments = [none; wire::ARGUMENT_SLOTS as usize];
         for (slot, wanted) in arguments.iter_mut().zip(&self.wanted) {
@@ -555,6 +575,13 @@ impl Loaded {
         // SAFETY: as above; the compiler of eBPF aligns 64-bit variables.
         unsafe { place.as_ptr().cast::<u64>().write_volatile(value) };
         Ok(())
+    }
+
+    /// Reads a 64-bit variable.
+    pub(super) fn u64(&self, name: &str) -> Result<u64, Error> {
+        let place = self.variables.memory(&self.object, name, size_of::<u64>())?;
+        // SAFETY: as above.
+        Ok(unsafe { place.as_ptr().cast::<u64>().read_volatile() })
     }
 
     /// What happened to the table of tracked packets so far.

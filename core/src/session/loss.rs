@@ -47,6 +47,8 @@ pub(super) struct LossCounters {
     counts_misses: bool,
     /// The same for every attachment, where the kernel counts what they miss.
     links: Vec<(String, i32)>,
+    /// What collectors count: causes, and variables of their hooks.
+    own: Vec<(&'static str, &'static str)>,
 }
 
 impl LossCounters {
@@ -55,6 +57,7 @@ impl LossCounters {
         attachments: &Attachments,
         features: Features,
         probes: &[Probe],
+        own: Vec<(&'static str, &'static str)>,
     ) -> Result<Self, Error> {
         use std::os::fd::{AsFd as _, AsRawFd as _};
         let mut programs: Vec<(String, i32)> = loaded
@@ -72,6 +75,7 @@ impl LossCounters {
             programs,
             counts_misses: features.counts_misses,
             links: links(attachments, features.counts_misses),
+            own,
         })
     }
 
@@ -147,6 +151,9 @@ impl LossCounters {
         add("tracking_evicted", None, tracking.evicted);
         add("tracking_failed", None, tracking.failed);
         add("tracking_unlinked", None, tracking.unlinked);
+        for (cause, variable) in &self.own {
+            add(cause, None, loaded.u64(variable)?);
+        }
         Ok(table)
     }
 }

@@ -348,6 +348,7 @@ mod tests {
             arguments: Vec::new(),
             packet_may_be_gone: false,
             user: None,
+            own_program: None,
         };
         let mut running = [Running {
             collector: &COLLECTOR,

@@ -76,6 +76,9 @@ INTERNAL int forget_buffer(u64 head);
 /* Keeps the packet in this buffer while it gets another one, and returns its number; 0: not tracked. */
 INTERNAL u64 hold_packet(u64 head);
 
+/* The same for a packet whose number is known. 0: it is no longer there. */
+INTERNAL u64 hold_numbered(u64 number);
+
 /* The end of hold_packet(): the packet is in this buffer now; 0: in no other. */
 INTERNAL int release_packet(u64 number, u64 head);
 

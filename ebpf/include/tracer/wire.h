@@ -75,6 +75,8 @@ enum probe_flags {
 	PROBE_TRACEPOINT = 128,
 	/* A place in a program: the registers are those of user space, and there is no packet. */
 	PROBE_USER = 256,
+	/* A program of a collector's own: arguments as at a tracepoint, then the result, when it is a return. */
+	PROBE_OWN_PROGRAM = 512,
 };
 
 /* Filters are numbered from 1 on: one bit for each says which a packet has passed. */

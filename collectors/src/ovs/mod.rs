@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The collector `ovs`: see `README.md`.
+
+mod action;
+mod action_event;
+mod event;
+mod key;
+mod names;
+
+use clap::{Arg, ArgAction, ArgMatches};
+use tracer_core::collector::{Collector, Decode, DecodeError, Needs, OwnProgram, Subject, Wire};
+use tracer_core::error::{Error, ErrorKind};
+use tracer_core::event::json::EventJson;
+use tracer_core::event::section::SectionDescriptor;
+use tracer_core::kernel::Kernel;
+use tracer_core::probe::ProbeType;
+use tracer_core::session::text;
+
+use action::ActionDecoder;
+use event::{OvsSection, OvsVportSection};
+use names::Names;
+
+wire!("ovs");
+
+// SAFETY: integers, with explicit padding.
+unsafe impl Wire for wire::ovs_action_event {}
+// SAFETY: integers and arrays of them, with explicit padding.
+unsafe impl Wire for wire::ovs_conntrack_action {}
+// SAFETY: integers and arrays of them, with explicit padding.
+unsafe impl Wire for wire::ovs_tunnel_action {}
+// SAFETY: integers and an array of them, without padding.
+unsafe impl Wire for wire::ovs_lookup_event {}
+// SAFETY: integers, with explicit padding.
+unsafe impl Wire for wire::ovs_upcall_event {}
+// SAFETY: integers, with explicit padding.
+unsafe impl Wire for wire::ovs_enqueue_event {}
+// SAFETY: integers, with explicit padding.
+unsafe impl Wire for wire::ovs_return_event {}
+// SAFETY: integers and arrays of them, without padding.
+unsafe impl Wire for wire::ovs_vport_event {}
+
+/// The kernel module.
+const MODULE: &str = "openvswitch";
+
+const TRACK: &str = "ovs-track";
+
+/// Programs that make events.
+const EVENTS: [OwnProgram; 7] = [
+    OwnProgram {
+        name: "ovs_action",
+        place: "openvswitch:ovs_do_execute_action",
+        arguments: 5,
+        events: Some((ProbeType::RawTracepoint, "ovs_action_index")),
+        without: "actions",
+    },
+    OwnProgram {
+        name: "ovs_lookup",
+        place: "ovs_flow_tbl_lookup_stats",
+        arguments: 5,
+        events: Some((ProbeType::Kretprobe, "ovs_lookup_index")),
+        without: "flows that packets belong to",
+    },
+    OwnProgram {
+        name: "ovs_upcall",
+        place: "openvswitch:ovs_dp_upcall",
+        arguments: 4,
+        events: Some((ProbeType::RawTracepoint, "ovs_upcall_index")),
+        without: "upcalls",
+    },
+    OwnProgram {
+        name: "ovs_enqueue",
+        place: "queue_userspace_packet",
+        arguments: 5,
+        events: Some((ProbeType::Kretprobe, "ovs_enqueue_index")),
+        without: "queueing of upcalls",
+    },
+    OwnProgram {
+        name: "ovs_upcall_return",
+        place: "ovs_dp_upcall",
+        arguments: 5,
+        events: Some((ProbeType::Kretprobe, "ovs_return_index")),
+        without: "results of upcalls",
+    },
+    OwnProgram {
+        name: "ovs_receive",
+        place: "ovs_vport_receive",
+        arguments: 3,
+        events: Some((ProbeType::Kprobe, "ovs_receive_index")),
+        without: "ports that packets come in at",
+    },
+    OwnProgram {
+        name: "ovs_send",
+        place: "ovs_vport_send",
+        arguments: 3,
+        events: Some((ProbeType::Kprobe, "ovs_send_index")),
+        without: "ports that packets go out at",
+    },
+];
+
+/// Programs that note what those need.
+const NOTES: [OwnProgram; 3] = [
+    silent("track_ovs_key", "ovs_dp_process_packet", 2, "packets beside the flows that they belong to"),
+    silent("track_ovs_queue", "queue_userspace_packet", 5, "segments beside their upcalls"),
+    silent("track_ovs_message", "skb_zerocopy", 4, "hashes of upcalls"),
+];
+
+/// Programs that follow packets through user space.
+const THROUGH_USER_SPACE: [OwnProgram; 5] = [
+    silent("track_ovs_receive", "skb:skb_copy_datagram_iovec", 2, TRACKING),
+    silent("track_ovs_drained", "netlink_recvmsg", 4, "certainty about the ends of batches of upcalls"),
+    silent("track_ovs_execute", "ovs_packet_cmd_execute", 2, TRACKING),
+    silent("track_ovs_resume", "ovs_flow_key_extract_userspace", 5, TRACKING),
+    silent("track_ovs_executed", "ovs_packet_cmd_execute", 2, TRACKING),
+];
+
+const TRACKING: &str = "packets that are followed through ovs-vswitchd";
+
+const fn silent(name: &'static str, place: &'static str, arguments: usize, without: &'static str) -> OwnProgram {
+    OwnProgram { name, place, arguments, events: None, without }
+}
+
+inventory::submit! {
+    Collector {
+        name: "ovs",
+        about: "what Open vSwitch does with the packet: ports, flows, actions, upcalls",
+        sections: &[SectionDescriptor::of::<OvsSection<'static>>(), SectionDescriptor::of::<OvsVportSection<'static>>()],
+        hook: crate::hooks::OVS,
+        subjects: &[Subject::OwnPrograms(&EVENTS)],
+        arguments: || vec![
+            Arg::new(TRACK)
+                .long(TRACK)
+                .action(ArgAction::SetTrue)
+                .help("Follow packets through ovs-vswitchd: what it sends back goes on as the packet that was handed to it"),
+        ],
+        start,
+    }
+}
+
+fn start(kernel: &Kernel, arguments: &ArgMatches, needs: &mut Needs) -> Result<Box<dyn Decode>, Error> {
+    let track = arguments.get_flag(TRACK);
+    let names = Names::read(kernel).ok_or_else(|| unavailable(kernel))?;
+    if needs.programs(kernel, &EVENTS)? == 0 {
+        return Err(unavailable(kernel));
+    }
+    needs.programs(kernel, &NOTES)?;
+    if track {
+        needs.tracking(kernel)?;
+        if needs.programs(kernel, &THROUGH_USER_SPACE)? == THROUGH_USER_SPACE.len() {
+            needs.loss("tracking_upcall_unseen", "ovs_unseen");
+            needs.loss("tracking_upcall_unmatched", "ovs_unmatched");
+            needs.loss("tracking_upcall_expired", "ovs_expired");
+            needs.loss("tracking_upcall_differs", "ovs_disagreeing");
+        }
+    }
+    needs.constant("ovs_track", [u8::from(track)]);
+    needs.constant("ovs_action_ct", names.action_number("ct").to_ne_bytes());
+    needs.constant("ovs_action_set", names.action_number("set").to_ne_bytes());
+    needs.constant("ovs_key_tunnel_info", names.key_number("tunnel_info").to_ne_bytes());
+    Ok(Box::new(Decoder { actions: ActionDecoder::new(names) }))
+}
+
+/// Why there is nothing to see.
+fn unavailable(kernel: &Kernel) -> Error {
+    if !kernel.path("sys/module").join(MODULE).exists() {
+        return Error::new(ErrorKind::KernelLacks, format!("the kernel module `{MODULE}` is not loaded"))
+            .with_hint(format!("start Open vSwitch, or `modprobe {MODULE}`, then start tracer"));
+    }
+    if !kernel.path("sys/kernel/btf").join(MODULE).exists() {
+        let why = format!("this kernel has no type information (BTF) for its module `{MODULE}`");
+        return Error::new(ErrorKind::KernelLacks, why)
+            .with_hint("it takes Linux 5.11 or later, with CONFIG_DEBUG_INFO_BTF_MODULES");
+    }
+    Error::new(ErrorKind::KernelLacks, "this kernel's datapath of Open vSwitch has nothing that tracer knows")
+}
+
+struct Decoder {
+    actions: ActionDecoder,
+}
+
+impl Decode for Decoder {
+    fn decode(&mut self, kind: u8, bytes: &[u8], event: &mut EventJson) -> Result<(), DecodeError> {
+        match u32::from(kind) {
+            wire::OVS_ACTION => {
+                let (action, payload) = wire::ovs_action_event::read(kind, bytes)?;
+                self.actions.decode(kind, &action, payload, event)?;
+            }
+            wire::OVS_LOOKUP => {
+                let (lookup, _) = wire::ovs_lookup_event::read(kind, bytes)?;
+                event.section(&OvsSection::FlowLookup {
+                    flow: lookup.flow,
+                    sf_acts: lookup.actions,
+                    ufid: lookup.ufid,
+                    n_mask_hit: lookup.mask_hits,
+                    n_cache_hit: lookup.cache_hits,
+                    dpflow: None,
+                    ofpflows: None,
+                })?;
+            }
+            wire::OVS_UPCALL => {
+                let (upcall, _) = wire::ovs_upcall_event::read(kind, bytes)?;
+                event.section(&OvsSection::Upcall {
+                    cmd: upcall.command,
+                    port: upcall.port,
+                    cpu: upcall.cpu,
+                    upcall_id: Some(upcall.upcall_id),
+                })?;
+            }
+            wire::OVS_ENQUEUE => {
+                let (enqueue, _) = wire::ovs_enqueue_event::read(kind, bytes)?;
+                event.section(&OvsSection::UpcallEnqueue {
+                    ret: enqueue.result,
+                    cmd: enqueue.command,
+                    port: enqueue.port,
+                    upcall_ts: enqueue.upcall_timestamp,
+                    upcall_cpu: enqueue.upcall_cpu,
+                    queue_id: enqueue.queue_id,
+                    upcall_id: Some(enqueue.upcall_id),
+                })?;
+            }
+            wire::OVS_RETURN => {
+                let (returned, _) = wire::ovs_return_event::read(kind, bytes)?;
+                event.section(&OvsSection::UpcallReturn {
+                    upcall_ts: returned.upcall_timestamp,
+                    upcall_cpu: returned.upcall_cpu,
+                    ret: returned.result,
+                    cmd: Some(returned.command),
+                    upcall_id: Some(returned.upcall_id),
+                })?;
+            }
+            wire::OVS_VPORT_RECEIVE | wire::OVS_VPORT_SEND => {
+                let (vport, _) = wire::ovs_vport_event::read(kind, bytes)?;
+                let way = if u32::from(kind) == wire::OVS_VPORT_RECEIVE { "receive" } else { "send" };
+                event.section(&OvsVportSection {
+                    event: way.into(),
+                    port: vport.port,
+                    name: text(&vport.name),
+                    datapath: text(&vport.datapath),
+                })?;
+            }
+            _ => return Err(DecodeError::Kind(kind)),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * For programs that a collector brings in its hook (`Needs::programs`). They are fentry, fexit or tp_btf programs, whose context is an
+ * array: the arguments, and for fexit the result behind them. It is read by address, so that the verifier knows nothing of their types.
+ */
+#ifndef TRACER_OWN_H
+#define TRACER_OWN_H
+
+#include <tracer/engine.h>
+
+/* Reads the first arguments (for fexit all, and the result behind them) into an array. */
+#define READ_ARGUMENTS(context, array) bpf_probe_read_kernel(array, sizeof(array), context)
+
+/*
+ * Makes an event of the hit of such a program, when it is wanted. `index` is the number of its probe. The packet, 0 when there is
+ * none, must be alive. Returns when it was, in ns; 0: it is not wanted.
+ */
+static __always_inline u64 own_hit(void *context, u32 index, u64 packet)
+{
+	struct hit hit = { .packet = (void *)packet, .context = context };
+
+	if (!enabled || !configure(&hit, index) || !hit.probe)
+		return 0;
+	process(&hit);
+	return hit.timestamp;
+}
+
+#endif
