@@ -12,7 +12,7 @@ fn finds_where_the_packet_is() {
     let kernel = FakeKernel::new();
     assert_eq!(kernel.packet("ip_rcv"), PacketPlace::Argument(0));
     assert_eq!(kernel.packet("many"), PacketPlace::Argument(6), "on the stack");
-    assert_eq!(kernel.packet("br_handle_frame"), PacketPlace::Behind { argument: 0, offset: 0 });
+    assert_eq!(kernel.packet("br_handle_frame"), PacketPlace::Behind { argument: 0, offset: 0, then: None });
     assert_eq!(kernel.packet("enqueue"), PacketPlace::Nowhere, "a list to put packets on");
     assert_eq!(kernel.packet("takes_a_struct"), PacketPlace::Nowhere, "behind a struct that takes some registers");
     assert_eq!(kernel.packet("dst_output"), PacketPlace::Nowhere, "one of two functions");

@@ -51,7 +51,7 @@
 #define FILTER_WINDOW 64
 
 /* So many arguments of probes can be asked for by collectors, all together. */
-#define ARGUMENT_SLOTS 8
+#define ARGUMENT_SLOTS 16
 
 /* Slots of scratch memory a CPU has: task, softirq, hardirq and NMI can each be in the middle of an event. */
 #define SCRATCH_SLOTS 4
@@ -73,6 +73,10 @@ enum probe_flags {
 	PROBE_FILTER_NEEDS_PACKET = 64,
 	/* A tracepoint: its programs see the arguments one after the other, not registers. */
 	PROBE_TRACEPOINT = 128,
+	/* What is found at `packet_offset` points to another struct, which holds the pointer to the packet at `packet_then`. */
+	PROBE_PACKET_TWICE = 256,
+	/* A collector decides whether its hits are wanted. */
+	PROBE_DECIDED = 512,
 };
 
 /* Filters are numbered from 1 on: one bit for each says which a packet has passed. */
@@ -129,6 +133,7 @@ struct probe_config {
 	__u32 collectors;
 	__u16 flags;
 	__u16 packet_offset;
+	__u16 packet_then;
 	__u8 packet_argument;
 	__u8 device_argument;
 	__u8 namespace_argument;
@@ -138,7 +143,7 @@ struct probe_config {
 	__u8 socket_argument;
 	/* What collectors asked for, by slot. */
 	__u8 arguments[ARGUMENT_SLOTS];
-	__u8 padding[3];
+	__u8 padding;
 };
 
 /* The beginning of every record in the ring. */
