@@ -38,7 +38,7 @@ pub(super) fn rules(listing: &str, warnings: &str) -> Vec<Rule> {
     let mut rules = Vec::new();
     // The handle of the table, and whether the lines are a chain's.
     let (mut table, mut by_iptables, mut in_chain) = (None, false, false);
-    for line in listing.lines() {
+    for line in listing.lines().filter(|line| !line.is_empty()) {
         let (body, depth) = (line.trim_start_matches('\t'), line.len() - line.trim_start_matches('\t').len());
         match depth {
             0 => {
@@ -80,7 +80,10 @@ fn with_handle(text: &str) -> Option<(&str, u64)> {
 
 /// `# Warning: table ip filter is managed by iptables-nft, do not touch!`
 fn managed_table(line: &str) -> Option<&str> {
-    line.trim_start_matches(['#', ' ']).strip_prefix("Warning: table ")?.split_once(" is managed by iptables-nft").map(|(name, _)| name)
+    line.trim_start_matches(['#', ' '])
+        .strip_prefix("Warning: table ")?
+        .split_once(" is managed by iptables-nft")
+        .map(|(name, _)| name)
 }
 
 fn shortened(text: &str) -> String {
@@ -172,7 +175,8 @@ table ip trc { # handle 13 progname nft
 
     #[test]
     fn a_long_rule_is_cut_short() {
-        let listing = format!("table ip a {{ # handle 1\n\tchain c {{ # handle 1\n\t\t{} # handle 2\n", "é".repeat(5000));
+        let listing =
+            format!("table ip a {{ # handle 1\n\tchain c {{ # handle 1\n\t\t{} # handle 2\n", "é".repeat(5000));
         let found = rules(&listing, "");
         assert_eq!(found[0].text.chars().count(), MOST_TEXT + 1);
         assert!(found[0].text.ends_with('…'));

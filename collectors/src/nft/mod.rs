@@ -126,7 +126,10 @@ fn check_types(kernel: &Kernel) -> Result<(), Error> {
         let why = format!("the module `{MODULE}` was loaded only just now");
         return Err(Error::new(ErrorKind::KernelLacks, why).with_hint("start it again"));
     }
-    Err(Error::new(ErrorKind::KernelLacks, "this kernel does not describe its modules: what rules decide can't be read"))
+    Err(Error::new(
+        ErrorKind::KernelLacks,
+        "this kernel does not describe its modules: what rules decide can't be read",
+    ))
 }
 
 /// Has the kernel tell what rules decide, if that is allowed and needed. Returns what the user should know.
@@ -134,15 +137,20 @@ fn switch_on(rulesets: &mut Rulesets, is_allowed: bool) -> Option<String> {
     if rulesets.is_tracing() {
         return is_allowed.then(|| "nft: some rule sets nftrace already: nothing is changed".to_owned());
     }
-    let silent = "nft: there will be no events of rules: the kernel tells what rules decide only while some rule sets nftrace";
+    let silent =
+        "nft: there will be no events of rules: the kernel tells what rules decide only while some rule sets nftrace";
     if !is_allowed {
-        return Some(format!("{silent}; with --allow-system-changes one is added, in a table of its own that no packet comes to"));
+        return Some(format!(
+            "{silent}; with --allow-system-changes one is added, in a table of its own that no packet comes to"
+        ));
     }
     if let Some(why) = rulesets.missing() {
         return Some(format!("{silent}, and none can be added: {why}"));
     }
     Some(match rulesets.switch_on() {
-        Ok(table) => format!("nft: the table `ip {table}` is added until the end, so that the kernel tells what rules decide; no packet comes to it"),
+        Ok(table) => format!(
+            "nft: the table `ip {table}` is added until the end, so that the kernel tells what rules decide; no packet comes to it"
+        ),
         Err(error) => format!("{silent}, and none can be added: {error}"),
     })
 }

@@ -203,10 +203,11 @@ fn switch_on(nft: &Path) -> io::Result<(Companion, String)> {
     holder.input()?.write_all(commands.as_bytes())?;
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let line = holder.line(deadline.saturating_duration_since(Instant::now())).map_err(|error| match error.kind() {
-            io::ErrorKind::TimedOut => io::Error::other("nft does not add it"),
-            _ => error,
-        })?;
+        let line =
+            holder.line(deadline.saturating_duration_since(Instant::now())).map_err(|error| match error.kind() {
+                io::ErrorKind::TimedOut => io::Error::other("nft does not add it"),
+                _ => error,
+            })?;
         if String::from_utf8_lossy(&line).contains("nftrace set 1") {
             return Ok((holder, name));
         }

@@ -168,10 +168,14 @@ impl fmt::Display for Rulesets {
                 0 => String::new(),
                 more => format!(" (and {more} more)"),
             };
-            return write!(f, "nft: the rules of network namespace {number}{more} are shown by their handles only: {why}");
+            return write!(
+                f,
+                "nft: the rules of network namespace {number}{more} are shown by their handles only: {why}"
+            );
         }
         if self.hurried {
-            return f.write_str("nft: some rules are shown by their handles only: they were replaced too often to be read");
+            return f
+                .write_str("nft: some rules are shown by their handles only: they were replaced too often to be read");
         }
         Ok(())
     }
@@ -278,7 +282,9 @@ mod tests {
         rulesets.hurried = true;
         assert!(rulesets.to_string().contains("replaced too often"));
         rulesets.unreadable.insert((1, 4_026_531_840), (Instant::now(), "it is gone".to_owned()));
-        assert!(rulesets.to_string().ends_with("network namespace 4026531840 are shown by their handles only: it is gone"));
+        assert!(
+            rulesets.to_string().ends_with("network namespace 4026531840 are shown by their handles only: it is gone")
+        );
         rulesets.give_up(&std::io::Error::other("no nft"));
         assert_eq!(rulesets.to_string(), "nft: rules are shown by their handles only: no nft");
     }
