@@ -6,6 +6,7 @@
 //! A companion is the same program, started anew. It reads requests from its stdin, answers on its stdout, and ends with the program
 //! however that ends: its stdin ends, and the kernel kills it.
 
+use std::fs;
 use std::io;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::process::CommandExt as _;
@@ -40,6 +41,7 @@ pub fn run(name: &str) -> Result<(), Error> {
     let failed = |error: &dyn std::fmt::Display| Error::new(ErrorKind::Failure, format!("companion `{name}`: {error}"));
     drop_privileges(role.keeps)?;
     hand_down().map_err(|error| failed(&error))?;
+    std::thread::spawn(end_with_parent);
     (role.run)().map_err(|error| failed(&error))
 }
 
@@ -48,6 +50,26 @@ fn hand_down() -> Result<(), caps::errors::CapsError> {
     let left: CapsHashSet = caps::read(None, CapSet::Permitted)?;
     caps::set(None, CapSet::Inheritable, &left)?;
     caps::set(None, CapSet::Ambient, &left)
+}
+
+/// Ends the process when the program begins to end. The pipes and the kernel's signal tell that only when the program is through with
+/// detaching, which can take minutes.
+fn end_with_parent() {
+    const INTERVAL: Duration = Duration::from_millis(200);
+    // SAFETY: the call takes nothing.
+    let stat = format!("/proc/{}/stat", unsafe { libc::getppid() });
+    while fs::read_to_string(&stat).is_ok_and(|stat| !is_ending(&stat)) {
+        std::thread::sleep(INTERVAL);
+    }
+    // SAFETY: nothing that would run at an orderly exit matters.
+    unsafe { libc::_exit(0) }
+}
+
+/// What `stat` in /proc says of a process: its flags stand seven words behind its name, which is in brackets.
+fn is_ending(stat: &str) -> bool {
+    const PF_EXITING: u32 = 4;
+    let flags = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(6)?.parse::<u32>().ok());
+    flags.is_none_or(|flags| flags & PF_EXITING != 0)
 }
 
 /// A process that ends with this one, at the latest.
@@ -165,7 +187,7 @@ mod tests {
     use std::process::Command;
     use std::time::Duration;
 
-    use super::Companion;
+    use super::{Companion, is_ending};
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -179,6 +201,14 @@ mod tests {
         assert_eq!(nothing.kind(), io::ErrorKind::TimedOut);
         companion.input().unwrap().write_all(b"ee\n").unwrap();
         assert_eq!(companion.line(PATIENCE).unwrap(), b"three");
+    }
+
+    #[test]
+    fn knows_a_process_that_ends() {
+        assert!(!is_ending(&std::fs::read_to_string("/proc/self/stat").unwrap()));
+        assert!(!is_ending("7 (a) b) S 1 7 7 0 -1 4194560 5 0"));
+        assert!(is_ending("7 (a) b) S 1 7 7 0 -1 4194564 5 0"));
+        assert!(is_ending(""));
     }
 
     #[test]

@@ -19,6 +19,9 @@ const MOST_TEXT: usize = 1000;
 /// What stands in front of a handle.
 const HANDLE: &str = " # handle ";
 
+/// What stands behind the handle of a table that a process owns.
+const PROGRAM: &str = " progname ";
+
 /// A rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Rule {
@@ -30,6 +33,8 @@ pub(super) struct Rule {
     pub(super) text: String,
     /// Its table is managed by iptables-nft.
     pub(super) by_iptables: bool,
+    /// Its table belongs to a process, and goes with that.
+    pub(super) is_owned: bool,
 }
 
 /// The rules of a listing. `warnings` is what nft said beside it: which tables belong to iptables-nft.
@@ -37,7 +42,7 @@ pub(super) fn rules(listing: &str, warnings: &str) -> Vec<Rule> {
     let managed: Vec<&str> = warnings.lines().filter_map(managed_table).collect();
     let mut rules = Vec::new();
     // The handle of the table, and whether the lines are a chain's.
-    let (mut table, mut by_iptables, mut in_chain) = (None, false, false);
+    let (mut table, mut by_iptables, mut is_owned, mut in_chain) = (None, false, false, false);
     for line in listing.lines().filter(|line| !line.is_empty()) {
         let (body, depth) = (line.trim_start_matches('\t'), line.len() - line.trim_start_matches('\t').len());
         match depth {
@@ -45,12 +50,13 @@ pub(super) fn rules(listing: &str, warnings: &str) -> Vec<Rule> {
                 let opened = body.strip_prefix("table ").and_then(opened);
                 table = opened.map(|(_, handle)| handle);
                 by_iptables = opened.is_some_and(|(name, _)| managed.contains(&name));
+                is_owned = body.contains(PROGRAM);
                 in_chain = false;
             }
             1 => in_chain = body.strip_prefix("chain ").and_then(opened).is_some(),
             2 if in_chain => {
                 if let (Some(table), Some((text, handle))) = (table, with_handle(body)) {
-                    rules.push(Rule { table, handle, text: shortened(text), by_iptables });
+                    rules.push(Rule { table, handle, text: shortened(text), by_iptables, is_owned });
                 }
             }
             _ => {}
@@ -59,11 +65,10 @@ pub(super) fn rules(listing: &str, warnings: &str) -> Vec<Rule> {
     rules
 }
 
-/// Whether a rule switches the kernel's tracing on.
+/// Whether a rule switches the kernel's tracing on, as long as nobody deletes it.
 pub(super) fn is_tracing(rule: &Rule) -> bool {
     // Quotes are around what others made up: comments, prefixes, names of devices.
-    let outside: Vec<&str> = rule.text.split('"').step_by(2).collect();
-    outside.iter().any(|part| part.contains("nftrace set "))
+    !rule.is_owned && rule.text.split('"').step_by(2).any(|outside| outside.contains("nftrace set "))
 }
 
 /// `filter { # handle 9`, or `t { # handle 13 progname nft` for a table that a process owns: the name, and the handle.
@@ -141,7 +146,7 @@ table ip trc { # handle 13 progname nft
 "#;
 
     fn rule(table: u64, handle: u64, text: &str) -> Rule {
-        Rule { table, handle, text: text.to_owned(), by_iptables: false }
+        Rule { table, handle, text: text.to_owned(), by_iptables: false, is_owned: false }
     }
 
     #[test]
@@ -152,7 +157,7 @@ table ip trc { # handle 13 progname nft
             rule(9, 12, "tcp dport vmap { 5 : drop, 6 : jump web }"),
             rule(9, 16, r#"log prefix "x } # handle 3 {""#),
             Rule { by_iptables: true, ..rule(11, 2, "tcp dport 99  counter drop") },
-            rule(13, 2, "meta nftrace set 1"),
+            Rule { is_owned: true, ..rule(13, 2, "meta nftrace set 1") },
         ];
         assert_eq!(rules(LISTING, warnings), expected);
         assert!(rules(LISTING, "").iter().all(|rule| !rule.by_iptables));
@@ -160,8 +165,8 @@ table ip trc { # handle 13 progname nft
 
     #[test]
     fn knows_rules_that_switch_tracing_on() {
-        let found: Vec<bool> = rules(LISTING, "").iter().map(is_tracing).collect();
-        assert_eq!(found, [false, false, false, false, true]);
+        assert!(!rules(LISTING, "").iter().any(is_tracing), "the only one goes with a process");
+        assert!(rules(&LISTING.replace(" progname nft", ""), "").iter().any(is_tracing));
         assert!(is_tracing(&rule(1, 1, r#"iifname "eth0" ip protocol icmp meta nftrace set 1 comment "x""#)));
         assert!(!is_tracing(&rule(1, 1, r#"drop comment "meta nftrace set 1""#)));
     }

@@ -11,6 +11,7 @@ mod functions;
 mod identity;
 mod inspect;
 mod metadata;
+mod nft;
 pub(crate) mod nic;
 mod output;
 mod paths;
