@@ -105,3 +105,72 @@ impl Section for NftSection<'_> {
         clues.dropped().by = Some(by.into());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tracer_core::event::clues::{Clues, Fate};
+    use tracer_core::event::section::Section as _;
+    use tracer_core::event::text::TextOptions;
+
+    use super::NftSection;
+
+    /// As an event has it, with these keys, too.
+    fn json(verdict: &str, others: &str) -> String {
+        format!(
+            r#"{{"table_name":"filter","chain_name":"input","verdict":"{verdict}","table_handle":1,"chain_handle":2,"policy":false{others}}}"#
+        )
+    }
+
+    fn text(json: &str) -> String {
+        let section: NftSection<'_> = serde_json::from_str(json).unwrap();
+        let mut text = String::new();
+        section.write_text(&mut text, &TextOptions::default()).unwrap();
+        text
+    }
+
+    fn by(json: &str) -> Option<String> {
+        let mut clues = Clues::default();
+        NftSection::tell(json, &mut clues);
+        match clues.fate {
+            Some(Fate::Dropped(clue)) => clue.by.map(|by| by.into_owned()),
+            None => None,
+            Some(other) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn says_what_is_decided_and_by_whom() {
+        let all = r#","rule_handle":12,"rule":"tcp dport 22 drop","family":"inet","hook":"input","priority":-5"#;
+        assert_eq!(
+            text(&json("drop", all)),
+            "nft drop by inet filter input rule 12 \"tcp dport 22 drop\", hook input priority -5"
+        );
+        let jump = r#","rule_handle":3,"verdict_chain_name":"web","made_by":"iptables-nft""#;
+        assert_eq!(text(&json("jump", jump)), "nft jump web by filter input rule 3 (iptables-nft)");
+        assert_eq!(text(&json("continue", "")), "nft continue by filter input end of chain");
+        let policy = json("accept", "").replace("false", "true");
+        assert_eq!(text(&policy), "nft accept by filter input policy");
+    }
+
+    #[test]
+    fn only_drops_are_an_end() {
+        let rule = r#","rule_handle":12,"rule":"tcp dport 22 drop","family":"inet""#;
+        assert_eq!(by(&json("drop", rule)).as_deref(), Some("nft inet filter input rule 12 \"tcp dport 22 drop\""));
+        let policy = json("drop", r#","family":"inet""#).replace("false", "true");
+        assert_eq!(by(&policy).as_deref(), Some("nft inet filter input policy"));
+        for other in ["accept", "jump", "queue", "continue"] {
+            assert_eq!(by(&json(other, rule)), None, "{other}");
+        }
+        assert_eq!(by("{}"), None);
+    }
+
+    #[test]
+    fn what_a_file_says_does_not_drive_the_terminal() {
+        let hostile = r#","rule_handle":1,"rule":"\u001b[1m\n","family":"\u001b","hook":"\u001bh","made_by":"\u001b","verdict_chain_name":"\n""#;
+        for verdict in ["drop", "\\u001b[31m"] {
+            let shown = text(&json(verdict, hostile));
+            assert!(!shown.contains(['\u{1b}', '\n']), "{shown:?}");
+        }
+        assert!(!by(&json("drop", hostile)).unwrap().contains(['\u{1b}', '\n']));
+    }
+}

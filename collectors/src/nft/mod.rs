@@ -241,3 +241,76 @@ fn hook(family: u32, number: u32) -> Option<&'static str> {
     };
     hooks.get(number as usize).copied()
 }
+
+#[cfg(test)]
+mod tests {
+    use tracer_core::collector::Decode as _;
+    use tracer_core::event::json::EventJson;
+
+    use super::rulesets::Rulesets;
+    use super::{Decoder, family, hook, wire};
+
+    fn decoder() -> Decoder {
+        Decoder { rulesets: Rulesets::default(), step: None }
+    }
+
+    /// As the hook writes it.
+    fn step(verdict: i32, flags: u32) -> Vec<u8> {
+        let words = [9_u64, 2, 12, 70].map(u64::to_ne_bytes).concat();
+        let numbers = [7, verdict.cast_unsigned(), 1, 5, 1, flags].map(u32::to_ne_bytes).concat();
+        [words, numbers].concat()
+    }
+
+    fn event(sections: &[(u32, &[u8])]) -> Result<String, String> {
+        let mut decoder = decoder();
+        let mut json = EventJson::new();
+        json.begin();
+        for (kind, bytes) in sections {
+            decoder.decode(*kind as u8, bytes, &mut json).map_err(|error| error.to_string())?;
+        }
+        decoder.end(&mut json).map_err(|error| error.to_string())?;
+        Ok(String::from_utf8_lossy(json.finish()).into_owned())
+    }
+
+    #[test]
+    fn a_record_becomes_a_section() {
+        let drop = step(0, wire::NFT_HAS_RULE | wire::NFT_HAS_BASE);
+        let names = [(wire::NFT_TABLE, &b"filter\0xx"[..]), (wire::NFT_CHAIN, b"input\0\0\0")];
+        assert_eq!(
+            event(&[(wire::NFT_STEP, &drop), names[0], names[1]]).unwrap(),
+            concat!(
+                r#"{"nft":{"table_name":"filter","chain_name":"input","verdict":"drop","table_handle":9,"chain_handle":2,"#,
+                r#""rule_handle":12,"policy":false,"family":"inet","hook":"input","priority":5}}"#,
+                "\n"
+            )
+        );
+        let jump = step(-3, wire::NFT_HAS_RULE);
+        let shown = event(&[(wire::NFT_STEP, &jump), names[0], names[1], (wire::NFT_TARGET, b"\xffweb")]).unwrap();
+        assert!(shown.contains("\"verdict\":\"jump\",\"verdict_chain_name\":\"\u{fffd}web\""), "{shown}");
+        assert!(!shown.contains("hook"), "{shown}");
+        let odd = event(&[(wire::NFT_STEP, &step(77, wire::NFT_IS_POLICY))]).unwrap();
+        assert!(
+            odd.contains(r#""verdict":"77""#) && odd.contains(r#""policy":true"#) && !odd.contains("rule_handle"),
+            "{odd}"
+        );
+        assert_eq!(event(&[]).unwrap(), "{}\n", "of a probe elsewhere");
+    }
+
+    #[test]
+    fn a_record_that_is_cut_off_is_refused() {
+        let whole = step(0, 0);
+        for length in 0..whole.len() {
+            assert!(event(&[(wire::NFT_STEP, &whole[..length])]).is_err(), "{length} bytes");
+        }
+        assert!(event(&[(wire::NFT_TABLE, b"x")]).is_err(), "a name of nothing");
+        assert!(event(&[(wire::NFT_STEP, &whole), (99, b"x")]).is_err());
+    }
+
+    #[test]
+    fn hooks_are_named_by_family() {
+        assert_eq!((family(5), hook(5, 1)), (Some("netdev"), Some("egress")));
+        assert_eq!((family(2), hook(2, 4)), (Some("ip"), Some("postrouting")));
+        assert_eq!((family(3), hook(3, 0)), (Some("arp"), Some("input")));
+        assert_eq!((family(99), hook(2, 99)), (None, None));
+    }
+}

@@ -38,7 +38,7 @@ table inet scenes {
     chain later { type filter hook input priority 10; udp dport 7120 counter accept comment "first"; }
 }
 table ip four { chain pre { type filter hook prerouting priority -150; udp dport 7111 counter drop; }; }
-table netdev device { chain in {
+table netdev wire { chain first {
     type filter hook ingress device "veth0" priority -7;
     udp dport 7108 counter drop
     udp dport 7112 counter fwd to "veth0"
@@ -96,7 +96,7 @@ const WALKS: &[(u16, &[&str])] = &[
         ],
     ),
     (7107, &["scenes input continue (end)", "scenes input drop (policy)"]),
-    (7108, &["device in drop: udp dport 7108 counter drop"]),
+    (7108, &["wire first drop: udp dport 7108 counter drop"]),
     (7109, &["bridged forward drop: udp dport 7109 counter drop"]),
     (7110, &["filter INPUT drop: udp dport 7110  counter drop"]),
     (7111, &["four pre drop: udp dport 7111 counter drop"]),
@@ -364,7 +364,7 @@ fn base_chains_are_told_and_who_made_the_rules() {
         (family.to_owned(), hook.to_owned(), Some(priority), maker.to_owned())
     };
     assert_eq!(base(7104, "scenes"), expected("inet", "input", 5, ""));
-    assert_eq!(base(7108, "device"), expected("netdev", "ingress", -7, ""));
+    assert_eq!(base(7108, "wire"), expected("netdev", "ingress", -7, ""));
     assert_eq!(base(7109, "bridged"), expected("bridge", "forward", 0, ""));
     assert_eq!(base(7111, "four"), expected("ip", "prerouting", -150, ""));
     let iptables = decisions(events).find(|event| port(event) == Some(7110) && event.get("/nft/rule_handle").is_u64());
