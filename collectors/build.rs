@@ -62,17 +62,28 @@ fn numbers(names: &[String]) -> String {
     text
 }
 
-/// Calls each hook whose collector looks at the probe; a weak stub stands for the hook that is not linked.
+/// Calls each hook whose collector looks at the probe, and asks each that decides; a weak stub stands for what is not linked.
 fn dispatcher(names: &[String]) -> String {
     let mut text = String::from("#include <tracer/collectors.h>\n#include <tracer/dispatch.h>\n\n");
     for name in names {
-        writeln!(text, "__weak HOOK({name})\n{{\n\treturn 0;\n}}\n").expect("a string takes everything");
+        for kind in ["HOOK", "REFUSE"] {
+            writeln!(text, "__weak {kind}({name})\n{{\n\treturn 0;\n}}\n").expect("a string takes everything");
+        }
     }
     text.push_str("INTERNAL int call_hooks(struct hit *hit)\n{\n\tif (!hit->probe)\n\t\treturn 0;\n");
     for name in names {
         writeln!(
             text,
             "\tif (hit->probe->collectors & 1U << COLLECTOR_{})\n\t\thook_{name}(hit);",
+            name.to_uppercase()
+        )
+        .expect("a string takes everything");
+    }
+    text.push_str("\treturn 0;\n}\n\nINTERNAL int is_refused(struct hit *hit)\n{\n\tif (!hit->probe)\n\t\treturn 0;\n");
+    for name in names {
+        writeln!(
+            text,
+            "\tif (hit->probe && hit->probe->collectors & 1U << COLLECTOR_{} && refuse_{name}(hit))\n\t\treturn 1;",
             name.to_uppercase()
         )
         .expect("a string takes everything");

@@ -63,6 +63,7 @@ pub(crate) fn run(args: &CollectArgs, matches: &ArgMatches) -> anyhow::Result<Ex
         filters,
         tunnel_ports,
         max_events_per_second: args.max_events_per_second,
+        may_change_system: args.allow_system_changes,
     };
     let mut session = Session::open(&kernel, options)?;
     output.startup(&startup(&kernel))?;

@@ -58,6 +58,12 @@ enum Command {
     Inspect(inspect::InspectArgs),
     /// Write the JSON schema of an event
     Schema,
+    /// What a collector starts beside itself
+    #[command(hide = true)]
+    Companion {
+        /// Which one
+        name: String,
+    },
 }
 
 /// Runs the program with the arguments of the process.
@@ -93,6 +99,7 @@ fn run(arguments: Vec<OsString>) -> anyhow::Result<ExitCode> {
         Command::Stats(args) => stats::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Schema => schema::run(),
+        Command::Companion { name } => tracer_core::companion::run(name).map_err(anyhow::Error::from),
     }
     .map(|()| ExitCode::SUCCESS)
 }

@@ -18,6 +18,7 @@ macro_rules! wire {
 }
 
 mod dev;
+mod nft;
 mod ns;
 mod ovs;
 mod skb;

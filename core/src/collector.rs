@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::json::EventJson;
 use crate::event::section::SectionDescriptor;
 use crate::kernel::Kernel;
-use crate::probe::{PacketPlace, Probe, ProbeSpec, ProbeType, WantedArgument};
+use crate::probe::{PacketPlace, Probe, ProbeSpec, ProbeType, WantedArgument, matches};
 use crate::session::tracking_programs;
 use crate::similar::{did_you_mean, similar};
 
@@ -142,9 +142,38 @@ pub struct Needs {
     /// Each with the variable of the hook that counts it.
     pub(crate) losses: Vec<(&'static str, &'static str)>,
     pub(crate) warnings: Vec<String>,
+    pub(crate) deciding: Vec<&'static WantedArgument>,
+    pub(crate) notes: Vec<String>,
+    /// Where the session looks without the collector's own probes.
+    pub(crate) session_probes: Vec<ProbeSpec>,
+    /// The probes that it brings are wanted.
+    pub(crate) takes_probes: bool,
+    pub(crate) may_change_system: bool,
 }
 
 impl Needs {
+    /// Whether the session will look at a function: because the collector may bring this probe, or because somebody else asks for it.
+    pub fn will_probe(&self, function: &str) -> bool {
+        let is_it = |spec: &ProbeSpec| spec.probe_type == ProbeType::Kprobe && matches(&spec.target, function);
+        self.takes_probes || self.session_probes.iter().any(is_it)
+    }
+
+    /// Whether the user allows what is needed to be changed on the system. Whatever is changed must be undone on every exit, when the
+    /// process is killed, too, and be told by [`Needs::note`].
+    pub fn may_change_system(&self) -> bool {
+        self.may_change_system
+    }
+
+    /// Its hook decides, by `REFUSE`, about the hits of all probes that have this argument.
+    pub fn decides_at(&mut self, argument: &'static WantedArgument) {
+        self.deciding.push(argument);
+    }
+
+    /// Tells the user something at the start, in a line of its own.
+    pub fn note(&mut self, note: String) {
+        self.notes.push(note);
+    }
+
     /// Sets a `const volatile` variable of the hook.
     pub fn constant<const N: usize>(&mut self, variable: &'static str, value: [u8; N]) {
         self.constants.push((variable, value.to_vec()));
@@ -266,6 +295,11 @@ pub trait Decode: Send {
     fn end(&mut self, event: &mut EventJson) -> Result<(), DecodeError> {
         let _ = event;
         Ok(())
+    }
+
+    /// What the user is to be told at the end of collection, if anything: what could not be found out.
+    fn remark(&self) -> Option<String> {
+        None
     }
 }
 

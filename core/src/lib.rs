@@ -2,6 +2,7 @@
 //! The engine of `tracer`: it knows no collector by name.
 
 pub mod collector;
+pub mod companion;
 pub mod error;
 pub mod event;
 pub mod filter;

@@ -240,6 +240,8 @@ pub enum PacketPlace {
         argument: u8,
         /// Bytes.
         offset: u16,
+        /// What is found there points to another struct, which holds the pointer to the `sk_buff` so many bytes from its start.
+        then: Option<u16>,
     },
 }
 

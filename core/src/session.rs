@@ -20,7 +20,7 @@ mod load;
 mod loss;
 mod messages;
 mod preflight;
-mod privileges;
+pub(crate) mod privileges;
 mod processes;
 mod reader;
 mod record;
@@ -99,6 +99,8 @@ pub struct Options<'a> {
     pub table_size: u32,
     /// Functions in the stacks of recorded packets become probes, too.
     pub probe_stack: bool,
+    /// What a collector needs to be changed on the system may be changed.
+    pub may_change_system: bool,
     /// Events that are recorded in a second at most. When there are more, packets are left out with all of their events.
     pub max_events_per_second: Option<u32>,
 }
@@ -158,6 +160,8 @@ pub struct Summary {
     pub write_error: Option<io::Error>,
     /// Why the first unreadable record could not be read.
     pub first_unreadable: Option<String>,
+    /// What the collectors could not find out, in words.
+    pub remarks: Vec<String>,
 }
 
 /// What a limit to the events in a second did.
@@ -188,7 +192,12 @@ impl<'k> Session<'k> {
         let mut warnings = Vec::new();
         let mut collectors = Vec::new();
         for Chosen { collector, named, with_probes } in options.collectors {
-            let mut needs = Needs::default();
+            let mut needs = Needs {
+                session_probes: options.probes.clone(),
+                takes_probes: with_probes,
+                may_change_system: options.may_change_system,
+                ..Needs::default()
+            };
             match (collector.start)(kernel, options.arguments, &mut needs) {
                 Ok(decoder) => {
                     if !with_probes {
@@ -339,6 +348,11 @@ impl<'k> Session<'k> {
         self.limits.as_deref()
     }
 
+    /// What the collectors have to tell.
+    pub fn notes(&self) -> impl Iterator<Item = &str> {
+        self.collectors.iter().flat_map(|running| &running.needs.notes).map(String::as_str)
+    }
+
     /// How many events are recorded in a second at most.
     pub fn max_events_per_second(&self) -> Option<u32> {
         self.max_events_per_second
@@ -417,12 +431,14 @@ impl<'k> Session<'k> {
                 losses.insert(LossKey { cause, probe: None }, count);
             }
         }
+        let remarks = recorder.remarks();
         Ok(Summary {
             events: written.events,
             events_by_probe: recorder.stored,
             losses,
             sampling: self.max_events_per_second.map(|limit| sampling(loaded, limit)).transpose()?,
             write_error: written.error,
+            remarks,
             first_unreadable: recorder.first_error.map(|error| error.to_string()),
         })
     }

@@ -334,6 +334,8 @@ INTERNAL int process(struct hit *hit)
 
 	if (!hit->probe)
 		return 0;
+	if (hit->probe->flags & PROBE_DECIDED && !hit->is_return && is_refused(hit))
+		return 0;
 	hit->address = (u64)hit->packet;
 	if (!late)
 		scratch = claim_scratch(hit);

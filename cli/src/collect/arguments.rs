@@ -56,6 +56,9 @@ pub(crate) struct CollectArgs {
     pub(super) print: bool,
     #[command(flatten)]
     pub(super) display: DisplayArgs,
+    /// Collectors may change the system where they need it to see anything, until the end. What is changed is said
+    #[arg(long)]
+    pub(super) allow_system_changes: bool,
     /// Run a shell command once collection has begun, and stop when it ends
     #[arg(long, value_name = "COMMAND")]
     pub(super) cmd: Option<String>,

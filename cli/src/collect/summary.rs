@@ -21,6 +21,7 @@ pub(super) fn warnings(session: &Session<'_>) {
     for warning in session.warnings() {
         report::warning(warning);
     }
+    session.notes().for_each(report::line);
     let mut by_reason: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (probe, outcome) in session.probes().iter().zip(&session.attach_table().outcomes) {
         if let Err(error) = outcome
@@ -89,6 +90,9 @@ pub(super) fn print(summary: &Summary) {
     }
     if let Some(sampling) = &summary.sampling {
         report::line(sampled(sampling, summary));
+    }
+    for remark in &summary.remarks {
+        report::warning(remark);
     }
     if let Some(error) = &summary.first_unreadable {
         report::warning(format_args!(

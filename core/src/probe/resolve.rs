@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use crate::error::{Error, ErrorKind};
 use crate::kernel::Kernel;
+use crate::kernel::btf::members::Shape;
 use crate::kernel::btf::{Argument, Prototype, Target};
 use crate::similar::similar;
 
@@ -84,7 +85,8 @@ impl<'a> Resolver<'a> {
             fits += 1;
             let [described] = several.as_slice() else { continue };
             let untraceable = traceable.map_or_else(|| is_generated(name), |names| !names.contains(*name));
-            if !untraceable && packet_place(&described.prototype, FUNCTION_ARGUMENTS) != PacketPlace::Nowhere {
+            let place = direct_packet_place(&described.prototype, FUNCTION_ARGUMENTS);
+            if !untraceable && place != PacketPlace::Nowhere {
                 self.add(spec, name, Some(described))?;
             }
         }
@@ -117,7 +119,7 @@ impl<'a> Resolver<'a> {
                 continue;
             }
             let Some(described) = prototypes.tracepoints.get(&**found_name) else { continue };
-            if packet_place(&described.prototype, TRACEPOINT_ARGUMENTS) != PacketPlace::Nowhere {
+            if direct_packet_place(&described.prototype, TRACEPOINT_ARGUMENTS) != PacketPlace::Nowhere {
                 self.add(spec, &format!("{found_group}:{found_name}"), Some(described))?;
             }
         }
@@ -201,7 +203,7 @@ pub(super) fn probe(spec: &ProbeSpec, target: &str, described: Option<&Described
         stack: spec.stack,
         filter: spec.filter.clone(),
         origin: if spec.is_wildcard() { Origin::Suggested } else { spec.origin.clone() },
-        packet: described.map_or(PacketPlace::Nowhere, |described| packet_place(&described.prototype, reachable)),
+        packet: described.map_or(PacketPlace::Nowhere, |described| packet_place(described, reachable)),
         device_argument: pointer_to("net_device"),
         namespace_argument: pointer_to("net"),
         socket_argument: pointer_to("sock"),
@@ -253,9 +255,35 @@ fn typed_arguments(prototype: &Prototype<'_>, reachable: usize) -> Vec<(u8, Argu
     typed.collect()
 }
 
+/// Structs that are made around a packet, and the members that lead to it.
+const PACKET_HOLDERS: [(&str, &[&str]); 2] = [("nft_pktinfo", &["skb"]), ("nft_traceinfo", &["pkt", "skb"])];
+
+/// Where the packet is: an argument, or in what is made around it. Wildcards do not stand for the latter: the evaluation of each kind
+/// of expression in rules is such a function.
+fn packet_place(described: &Described<'_>, reachable: usize) -> PacketPlace {
+    let direct = direct_packet_place(&described.prototype, reachable);
+    if direct != PacketPlace::Nowhere {
+        return direct;
+    }
+    let held = PACKET_HOLDERS.iter().find_map(|(holder, members)| {
+        let argument = argument_to(&described.prototype, holder, reachable)?;
+        let mut held_in = described.types.composite(holder)?;
+        let mut offsets = Vec::new();
+        for member in *members {
+            let member = held_in.member(member)?;
+            offsets.push(u16::try_from(member.bit_offset / 8).ok()?);
+            let Some(Shape::Pointer(Some(target))) = member.kind.shape() else { return None };
+            held_in = target;
+        }
+        let offset = *offsets.first()?;
+        Some(PacketPlace::Behind { argument, offset, then: offsets.get(1).copied() })
+    });
+    held.unwrap_or(PacketPlace::Nowhere)
+}
+
 /// A `struct sk_buff *` is the packet. A `struct sk_buff **` is only when it is handed in (`pskb`, as the receive handlers of
 /// devices have it); others are lists to put packets on, or places for a result.
-fn packet_place(prototype: &Prototype<'_>, reachable: usize) -> PacketPlace {
+fn direct_packet_place(prototype: &Prototype<'_>, reachable: usize) -> PacketPlace {
     if let Some(argument) = argument_to(prototype, "sk_buff", reachable) {
         return PacketPlace::Argument(argument);
     }
@@ -263,7 +291,7 @@ fn packet_place(prototype: &Prototype<'_>, reachable: usize) -> PacketPlace {
         argument.target == Target::PointerToStruct("sk_buff") && matches!(argument.name, "pskb" | "skbp")
     });
     match handed_in {
-        Some((argument, _)) => PacketPlace::Behind { argument, offset: 0 },
+        Some((argument, _)) => PacketPlace::Behind { argument, offset: 0, then: None },
         None => PacketPlace::Nowhere,
     }
 }

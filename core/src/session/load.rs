@@ -408,6 +408,8 @@ struct ProbeConfigurer {
     wanted: Vec<&'static WantedArgument>,
     /// Probes that hooks know by their number here, from 1.
     known: Vec<(ProbeType, String)>,
+    /// Where a probe has one of these, a collector decides whether its hits are wanted.
+    deciding: Vec<&'static WantedArgument>,
     /// The filter of probes that have none of their own.
     filter: FilterText,
     /// All filters: their text, and the flags that they put on probes with a packet and on those without.
@@ -423,6 +425,7 @@ impl ProbeConfigurer {
             collectors,
             wanted: plan.wanted_arguments(),
             known: plan.known_probes(),
+            deciding: plan.collectors.iter().flat_map(|running| running.needs.deciding.iter().copied()).collect(),
             filter: plan.filter.clone(),
             filters: plan.filters.iter().map(|filter| (filter.text.clone(), flags(filter))).collect(),
             first_added: plan.probes.len() + LINK_PLACES.len(),
@@ -431,11 +434,17 @@ impl ProbeConfigurer {
 
     fn config(&self, probe: &Probe) -> wire::probe_config {
         let none = wire::NO_ARGUMENT as u8;
-        let (packet_argument, packet_offset, mut flags) = match probe.packet {
-            PacketPlace::Nowhere => (none, 0, 0),
-            PacketPlace::Argument(argument) => (argument, 0, 0),
-            PacketPlace::Behind { argument, offset } => (argument, offset, wire::PROBE_PACKET_INDIRECT),
+        let (packet_argument, packet_offset, packet_then, mut flags) = match probe.packet {
+            PacketPlace::Nowhere => (none, 0, 0, 0),
+            PacketPlace::Argument(argument) => (argument, 0, 0, 0),
+            PacketPlace::Behind { argument, offset, then: None } => (argument, offset, 0, wire::PROBE_PACKET_INDIRECT),
+            PacketPlace::Behind { argument, offset, then: Some(then) } => {
+                (argument, offset, then, wire::PROBE_PACKET_INDIRECT | wire::PROBE_PACKET_TWICE)
+            }
         };
+        if self.deciding.iter().any(|argument| argument.of(probe).is_some()) {
+            flags |= wire::PROBE_DECIDED;
+        }
         if probe.stack {
             flags |= wire::PROBE_STACK;
         }
@@ -467,6 +476,7 @@ impl ProbeConfigurer {
             collectors: self.collectors,
             flags: flags as u16,
             packet_offset,
+            packet_then,
             packet_argument,
             device_argument: beside(probe.device_argument),
             namespace_argument: beside(probe.namespace_argument),

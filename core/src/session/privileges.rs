@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind};
 
 /// Gives up all capabilities but those `kept`, for good, in the calling thread: each thread has its own, and threads
 /// and programs that it starts get no more than it has.
-pub(super) fn drop_privileges(kept: &[Capability]) -> Result<(), Error> {
+pub(crate) fn drop_privileges(kept: &[Capability]) -> Result<(), Error> {
     let failed = |error: String| Error::new(ErrorKind::Failure, format!("privileges can't be given up: {error}"));
     // SAFETY: the call takes no pointers.
     if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } != 0 {

@@ -115,6 +115,11 @@ impl<'k> Recorder<'k> {
         }
     }
 
+    /// What the collectors have to say at the end.
+    pub(super) fn remarks(&self) -> Vec<String> {
+        self.decoders.iter().flatten().filter_map(|decoder| decoder.remark()).collect()
+    }
+
     /// The line for what was lost.
     pub(super) fn loss(&mut self, timestamp: u64, losses: &[Loss<'_>]) -> Result<&[u8], serde_json::Error> {
         self.json.begin();

@@ -52,6 +52,12 @@ impl FakeKernel {
         vmlinux.tracepoint("napi_poll", &[("work", number)]);
         let mut module = BtfBuilder::on(&vmlinux);
         module.function("ovs_dp_process_packet", &[("skb", skb)]);
+        let held = module.structure_of("nft_pktinfo", 24, &[("flags", number, 0), ("skb", skb, 64)]);
+        let held = module.pointer(held);
+        module.function("nft_do_chain", &[("pkt", held), ("priv", number)]);
+        let trace = module.structure_of("nft_traceinfo", 24, &[("type", number, 0), ("pkt", held, 128)]);
+        let trace = module.pointer(trace);
+        module.function("nft_trace_notify", &[("n", number), ("info", trace)]);
 
         let root = tempfile::tempdir().expect("the fake tree can be made");
         let btf = root.path().join("sys/kernel/btf");

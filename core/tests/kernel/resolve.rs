@@ -12,11 +12,19 @@ fn finds_where_the_packet_is() {
     let kernel = FakeKernel::new();
     assert_eq!(kernel.packet("ip_rcv"), PacketPlace::Argument(0));
     assert_eq!(kernel.packet("many"), PacketPlace::Argument(6), "on the stack");
-    assert_eq!(kernel.packet("br_handle_frame"), PacketPlace::Behind { argument: 0, offset: 0 });
+    assert_eq!(kernel.packet("br_handle_frame"), PacketPlace::Behind { argument: 0, offset: 0, then: None });
     assert_eq!(kernel.packet("enqueue"), PacketPlace::Nowhere, "a list to put packets on");
     assert_eq!(kernel.packet("takes_a_struct"), PacketPlace::Nowhere, "behind a struct that takes some registers");
     assert_eq!(kernel.packet("dst_output"), PacketPlace::Nowhere, "one of two functions");
     assert_eq!(kernel.packet("ovs_dp_process_packet"), PacketPlace::Argument(0), "in a module");
+    assert_eq!(kernel.packet("nft_do_chain"), PacketPlace::Behind { argument: 0, offset: 8, then: None });
+    assert_eq!(
+        kernel.packet("nft_trace_notify"),
+        PacketPlace::Behind { argument: 1, offset: 16, then: Some(8) },
+        "two structs away"
+    );
+    assert_eq!(kernel.names(&["*ovs_*", "nft_trace_notify"]).len(), 2);
+    assert!(kernel.resolve(&["nft_do*"]).is_err(), "such functions are to be named");
     assert_eq!(kernel.packet("not_in_btf"), PacketPlace::Nowhere);
     assert_eq!(kernel.packet("tp:net:netif_rx"), PacketPlace::Argument(0));
 }

@@ -8,4 +8,7 @@
 /* Calls the hooks of the collectors that look at this probe. */
 INTERNAL int call_hooks(struct hit *hit);
 
+/* Asks the collectors that decide at this probe (PROBE_DECIDED). True: no event is to be made of the hit. */
+INTERNAL int is_refused(struct hit *hit);
+
 #endif

@@ -33,16 +33,26 @@ static __always_inline bool configure(struct hit *hit, u64 index)
 /* The index of the probe at a function's address, or ~0: for kernels without cookies. */
 INTERNAL u64 index_at(u64 address);
 
+/* The pointer that is at an address; 0 when it can't be read. */
+static __always_inline u64 follow(struct hit *hit, u64 address)
+{
+	u64 pointer;
+
+	if (!bpf_probe_read_kernel(&pointer, sizeof(pointer), (void *)address))
+		return pointer;
+	incomplete(hit);
+	return 0;
+}
+
 /* From the value of the packet argument to the packet. */
 static __always_inline void find_packet(struct hit *hit, u64 argument)
 {
 	const struct probe_config *probe = hit->probe;
 
-	if (argument && probe->flags & PROBE_PACKET_INDIRECT &&
-	    bpf_probe_read_kernel(&argument, sizeof(argument), (void *)(argument + probe->packet_offset))) {
-		incomplete(hit);
-		argument = 0;
-	}
+	if (argument && probe->flags & PROBE_PACKET_INDIRECT)
+		argument = follow(hit, argument + probe->packet_offset);
+	if (argument && probe->flags & PROBE_PACKET_TWICE)
+		argument = follow(hit, argument + probe->packet_then);
 	hit->packet = (struct sk_buff *)argument;
 }
 

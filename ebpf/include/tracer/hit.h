@@ -20,6 +20,13 @@
 
 #define HOOK(name) INTERNAL int hook_##name(struct hit *hit)
 
+/*
+ * Beside its hook, a collector may have `REFUSE(name)` and a body, for probes at which it decides whether a hit is wanted
+ * (`Needs::decides_at`). It returns true when no event is to be made. It is asked before anything else is done: the packet is neither
+ * read nor tracked yet, and `hit->packet` can be set to NULL where it is not to be touched.
+ */
+#define REFUSE(name) INTERNAL int refuse_##name(struct hit *hit)
+
 /* Size of the memory an event is built in: EVENT_FIXED_SIZE and what the collectors asked for beyond. Set by the loader. */
 extern const volatile u32 event_size;
 
@@ -131,6 +138,27 @@ static __always_inline void take_back(struct hit *hit, const u32 size)
 {
 	hit->length -= sizeof(struct section_header) + size;
 	incomplete(hit);
+}
+
+/*
+ * Adds a section with a text of the kernel's, which ends with a zero byte; what is behind that means nothing. It takes `size` bytes at
+ * most, a multiple of 8; a longer text is cut short.
+ */
+static __always_inline void append_text(struct hit *hit, u8 collector, u8 kind, const char *text, const u32 size)
+{
+	char *content = append(hit, collector, kind, size);
+	long length;
+
+	if (!content)
+		return;
+	length = bpf_probe_read_kernel_str(content, size, text);
+	if (length <= 0 || length > size) {
+		take_back(hit, size);
+		return;
+	}
+	length = (length + 7) & ~7;
+	((struct section_header *)content - 1)->size = length;
+	hit->length -= size - length;
 }
 
 /* The device that the packet is on: an argument of the probed function, or what the packet says. */

@@ -51,7 +51,7 @@
 #define FILTER_WINDOW 64
 
 /* So many arguments of probes can be asked for by collectors, all together. */
-#define ARGUMENT_SLOTS 8
+#define ARGUMENT_SLOTS 16
 
 /* Slots of scratch memory a CPU has: task, softirq, hardirq and NMI can each be in the middle of an event. */
 #define SCRATCH_SLOTS 4
@@ -77,6 +77,10 @@ enum probe_flags {
 	PROBE_USER = 256,
 	/* A program of a collector's own: arguments as at a tracepoint, then the result, when it is a return. */
 	PROBE_OWN_PROGRAM = 512,
+	/* What is found at `packet_offset` points to another struct, which holds the pointer to the packet at `packet_then`. */
+	PROBE_PACKET_TWICE = 1024,
+	/* A collector decides whether its hits are wanted. */
+	PROBE_DECIDED = 2048,
 };
 
 /* Filters are numbered from 1 on: one bit for each says which a packet has passed. */
@@ -133,6 +137,7 @@ struct probe_config {
 	__u32 collectors;
 	__u16 flags;
 	__u16 packet_offset;
+	__u16 packet_then;
 	__u8 packet_argument;
 	__u8 device_argument;
 	__u8 namespace_argument;
@@ -144,7 +149,6 @@ struct probe_config {
 	__u8 arguments[ARGUMENT_SLOTS];
 	/* The number under which the hooks of collectors know it, 0: under none. */
 	__u8 mark;
-	__u8 padding[2];
 };
 
 /* The beginning of every record in the ring. */

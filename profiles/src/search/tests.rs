@@ -91,7 +91,9 @@ fn shows_all_names_when_none_is_similar() {
         let error = folders.load(name).unwrap_err();
         assert_eq!(
             error.hint(),
-            Some("there are `all-skb`, `dropmon`, `generic`, `ifdump`, `web`; a file is named with a `/` or `.yaml`"),
+            Some(
+                "there are `all-skb`, `dropmon`, `generic`, `ifdump`, `nft-dropmon`, `web`; a file is named with a `/` or `.yaml`"
+            ),
             "{name:?}"
         );
     }
@@ -119,6 +121,7 @@ fn lists_all_with_their_origin_by_name_and_importance() {
             ("generic", &Origin::File(team), true),
             ("generic", &Origin::BuiltIn { name: "generic" }, true),
             ("ifdump", &Origin::BuiltIn { name: "ifdump" }, true),
+            ("nft-dropmon", &Origin::BuiltIn { name: "nft-dropmon" }, true),
         ]
     );
 }

@@ -62,7 +62,7 @@ pub(crate) fn options<'a>(
 ) -> Result<Options<'a>> {
     Ok(Options {
         dispatcher: tracer_collectors::dispatcher(),
-        collectors: collectors.iter().map(|&collector| Chosen { collector, named: true, with_probes: true }).collect(),
+        collectors: collectors.iter().map(|&collector| Chosen { collector, named: true, with_probes: false }).collect(),
         arguments,
         probes: probes.iter().map(|probe| probe.parse::<ProbeSpec>()).collect::<Result<_, _>>()?,
         stack: false,
@@ -73,6 +73,7 @@ pub(crate) fn options<'a>(
         filters: Vec::new(),
         tunnel_ports: None,
         max_events_per_second: None,
+        may_change_system: false,
     })
 }
 

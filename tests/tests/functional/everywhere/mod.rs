@@ -8,6 +8,7 @@ mod filters;
 mod functions;
 mod identity;
 mod inspect;
+mod nft;
 pub(crate) mod nic;
 mod ovs;
 mod paths;
