@@ -66,13 +66,25 @@ fn numbers(names: &[String]) -> String {
 fn dispatcher(names: &[String]) -> String {
     let mut text = String::from("#include <tracer/collectors.h>\n#include <tracer/dispatch.h>\n\n");
     for name in names {
-        writeln!(text, "__weak HOOK({name})\n{{\n\treturn 0;\n}}\n").expect("a string takes everything");
+        for function in ["HOOK", "SELECT"] {
+            writeln!(text, "__weak {function}({name})\n{{\n\treturn 0;\n}}\n").expect("a string takes everything");
+        }
     }
     text.push_str("INTERNAL int call_hooks(struct hit *hit)\n{\n\tif (!hit->probe)\n\t\treturn 0;\n");
     for name in names {
         writeln!(
             text,
             "\tif (hit->probe->collectors & 1U << COLLECTOR_{})\n\t\thook_{name}(hit);",
+            name.to_uppercase()
+        )
+        .expect("a string takes everything");
+    }
+    text.push_str("\treturn 0;\n}\n\n");
+    text.push_str("INTERNAL int is_selected(struct hit *hit)\n{\n\tif (!hit->probe)\n\t\treturn 0;\n");
+    for name in names {
+        writeln!(
+            text,
+            "\tif (hit->probe->collectors & 1U << COLLECTOR_{} && select_{name}(hit))\n\t\treturn 1;",
             name.to_uppercase()
         )
         .expect("a string takes everything");

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::json::EventJson;
 use crate::event::section::SectionDescriptor;
 use crate::kernel::Kernel;
-use crate::probe::{PacketPlace, Probe, ProbeSpec, WantedArgument};
+use crate::probe::{PacketPlace, Probe, ProbeSpec, ProbeType, WantedArgument};
 use crate::session::tracking_programs;
 use crate::similar::{did_you_mean, similar};
 
@@ -100,6 +100,9 @@ pub struct Needs {
     /// The programs that tracking takes, when it is asked for.
     pub(crate) tracking: Option<Vec<&'static str>>,
     pub(crate) probes: Vec<ProbeSpec>,
+    pub(crate) watched: Vec<ProbeSpec>,
+    /// Each with the variable of the hook that says which it is.
+    pub(crate) recognised: Vec<(ProbeType, &'static str, &'static str)>,
     /// Each with the variable of the hook that says where it is.
     pub(crate) arguments: Vec<(&'static WantedArgument, &'static str)>,
     pub(crate) symbols: bool,
@@ -151,6 +154,18 @@ impl Needs {
     /// Brings a probe of its own.
     pub fn probe(&mut self, probe: ProbeSpec) {
         self.probes.push(probe.suggested());
+    }
+
+    /// Brings a probe of its own at which only those hits become events for which the hook's `SELECT` says so. When somebody else asks
+    /// for the same probe, all do.
+    pub fn watch(&mut self, probe: ProbeSpec) {
+        self.watched.push(ProbeSpec { selective: true, ..probe.suggested() });
+    }
+
+    /// Lets the hook know a probe, whoever asks for it, by a `const volatile u32` of its own: the session sets it to the probe's index,
+    /// or to a number that is none.
+    pub fn recognise(&mut self, probe_type: ProbeType, target: &'static str, variable: &'static str) {
+        self.recognised.push((probe_type, target, variable));
     }
 }
 

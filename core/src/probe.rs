@@ -61,6 +61,8 @@ pub struct ProbeSpec {
     pub stack: bool,
     /// Its own filter, in place of the one for all probes; an empty one lets all packets pass.
     pub filter: Option<FilterText>,
+    /// Only hits that a collector selects become events.
+    pub selective: bool,
     /// Who asked for it.
     pub origin: Origin,
 }
@@ -126,7 +128,7 @@ impl FromStr for ProbeSpec {
         if !valid {
             return Err(ProbeSpecError::Target(target.to_owned()));
         }
-        Ok(Self { probe_type, target: target.to_owned(), stack, filter, origin: Origin::Named })
+        Ok(Self { probe_type, target: target.to_owned(), stack, filter, selective: false, origin: Origin::Named })
     }
 }
 
@@ -166,7 +168,7 @@ impl ProbeSpec {
     /// Everything of a type.
     pub fn all(probe_type: ProbeType) -> Self {
         let target = if probe_type == ProbeType::RawTracepoint { "*:*" } else { "*" };
-        Self { probe_type, target: target.to_owned(), stack: false, filter: None, origin: Origin::Named }
+        Self { probe_type, target: target.to_owned(), stack: false, filter: None, selective: false, origin: Origin::Named }
     }
 
     /// The same probe, asked for by somebody who can do without.
@@ -207,6 +209,8 @@ pub enum ArgumentType {
     Struct(Cow<'static, str>),
     /// An address (`void *`) of this name.
     Address(Cow<'static, str>),
+    /// A whole number of this name.
+    Integer(Cow<'static, str>),
 }
 
 /// An argument that a collector wants to see where a probe has it.
@@ -241,6 +245,8 @@ pub struct Probe {
     pub stack: bool,
     /// Its own filter, in place of the one for all probes.
     pub filter: Option<FilterText>,
+    /// Only hits that a collector selects become events.
+    pub selective: bool,
     /// Who asked for it.
     pub origin: Origin,
     /// Where the packet is.
@@ -308,6 +314,7 @@ mod tests {
                 target: "ip_rcv".to_owned(),
                 stack: false,
                 filter: None,
+                selective: false,
                 origin: Origin::Named,
             };
             assert_eq!(spec(text), expected, "{text}");

@@ -256,6 +256,7 @@ fn attempt(plan: &Plan<'_>, collectors: &[usize], filters: &[Vec<u8>]) -> Result
         ("event_size", event_size.to_ne_bytes().to_vec()),
         ("first_link_place", first_link_place(plan).to_ne_bytes().to_vec()),
         ("event_interval", plan.event_interval.to_ne_bytes().to_vec()),
+        ("has_selective_probes", vec![u8::from(plan.probes.iter().any(|probe| probe.selective))]),
         ("wake_level", u64::from(plan.ring_size / 4).to_ne_bytes().to_vec()),
     ];
     if plan.has(ProbeType::RawTracepoint) {
@@ -274,6 +275,10 @@ fn attempt(plan: &Plan<'_>, collectors: &[usize], filters: &[Vec<u8>]) -> Result
     for (argument, variable) in hooks.clone().flat_map(|running| &running.needs.arguments) {
         let slot = wanted.iter().position(|wanted| wanted == argument).unwrap_or_default() as u32;
         constants.push((variable, slot.to_ne_bytes().to_vec()));
+    }
+    for &(probe_type, target, variable) in hooks.clone().flat_map(|running| &running.needs.recognised) {
+        let index = plan.probes.iter().position(|probe| probe.probe_type == probe_type && probe.target == target);
+        constants.push((variable, index.map_or(u32::MAX, |index| index as u32).to_ne_bytes().to_vec()));
     }
     variables.set_constants(&mut open, &constants)?;
     set_sizes(&mut open, plan, event_size)?;
@@ -393,6 +398,9 @@ impl ProbeConfigurer {
         };
         if probe.stack {
             flags |= wire::PROBE_STACK;
+        }
+        if probe.selective {
+            flags |= wire::PROBE_SELECTIVE;
         }
         if probe.packet_may_be_gone {
             flags |= wire::PROBE_PACKET_MAY_BE_GONE;

@@ -8,4 +8,7 @@
 /* Calls the hooks of the collectors that look at this probe. */
 INTERNAL int call_hooks(struct hit *hit);
 
+/* Whether one of these collectors selects the hit. */
+INTERNAL int is_selected(struct hit *hit);
+
 #endif

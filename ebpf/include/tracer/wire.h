@@ -73,6 +73,8 @@ enum probe_flags {
 	PROBE_FILTER_NEEDS_PACKET = 64,
 	/* A tracepoint: its programs see the arguments one after the other, not registers. */
 	PROBE_TRACEPOINT = 128,
+	/* Only hits that a collector selects become events. */
+	PROBE_SELECTIVE = 256,
 };
 
 /* Filters are numbered from 1 on: one bit for each says which a packet has passed. */
