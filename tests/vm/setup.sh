@@ -12,7 +12,7 @@ packages=(
     # the virtual machines and the kernels in them
     busybox-static dpkg file kmod python3 python3-venv xz-utils zstd
     # what the tests run in the guest
-    ethtool iproute2 iputils-ping netbase nftables procps socat tcpdump
+    conntrack ethtool iproute2 iputils-ping netbase nftables procps socat tcpdump
     # what the text of packets is compared with
     tshark
 )

@@ -76,16 +76,20 @@ enum ct_life {
 };
 
 enum ct_why {
-	/* What called says it, if anything does. */
+	/* Who takes it from the table says it, if anything does. */
 	CT_BY_CALLER,
 	/* Its time was up. */
 	CT_TIMEOUT,
 	/* Another packet of the same connection was faster. */
 	CT_CLASH,
+	/* Its first packet does not begin a connection. */
+	CT_REFUSED,
+	/* Its first packet went no further. */
+	CT_UNCONFIRMED,
 };
 
 struct ct_life_event {
-	/* Where the function returns to that removes the entry; 0: not known. */
+	/* Where the function that takes the entry from the table returns to; 0: not known. */
 	__u64 caller;
 	/* enum ct_life */
 	__u32 event;

@@ -215,7 +215,7 @@ static __always_inline void append_with_parent(struct hit *hit, const struct nf_
 	const struct nf_conn *copy = append_connection(hit, CT_CONNECTION, connection, info);
 
 	/* For other collectors: there is no packet to say so. */
-	if (copy && info == CT_NO_INFO && !hit->namespace_argument)
+	if (copy && !hit->skb && !hit->namespace_argument)
 		hit->namespace_argument = copy->ct_net.net;
 	if (copy && copy->master)
 		append_connection(hit, CT_PARENT, copy->master, CT_NO_INFO);
@@ -296,7 +296,8 @@ static __always_inline unsigned long connection_word(struct hit *hit)
 
 	if (hit->skb)
 		return ((const struct sk_buff___conntrack *)hit->skb)->_nfct;
-	if (!packet || (hit->is_return && hit->index != ct_in_return && hit->index != ct_confirm_return))
+	if (!packet || hit->index == ct_destroy_entry ||
+	    (hit->is_return && hit->index != ct_in_return && hit->index != ct_confirm_return))
 		return 0;
 	if (bpf_core_read(&word, sizeof(word), &packet->_nfct))
 		incomplete(hit);
@@ -356,6 +357,10 @@ static __always_inline void see_destruction(struct hit *hit, struct life *life)
 	life->event = CT_DESTROYED;
 	if (find_note(life->connection, NOTE_CONFIRMING))
 		life->why = CT_CLASH;
+	else if (find_note(stack_of(hit), NOTE_BUSY) && !find_note(life->connection, NOTE_CREATED))
+		life->why = CT_REFUSED;
+	else
+		life->why = CT_UNCONFIRMED;
 }
 
 static __always_inline void see_life(struct hit *hit, struct life *life)
@@ -427,6 +432,8 @@ static __always_inline void find_cause(struct hit *hit, struct life *life)
 		note = find_note(life->connection, NOTE_CONFIRMING);
 		if (!note)
 			note = find_note(life->connection, NOTE_CREATED);
+		if (!note)
+			note = find_note(stack_of(hit), NOTE_BUSY);
 	}
 	if (note) {
 		hit->number = note->number;
@@ -449,43 +456,46 @@ SELECT(ct)
 	return life.event != CT_NOTHING;
 }
 
-static __always_inline void append_life(struct hit *hit, bool has_connection)
+static __always_inline void append_life(struct hit *hit, const struct life *life)
 {
-	struct ct_life_event *event;
-	struct life life = {};
+	struct ct_life_event *event = append(hit, COLLECTOR_CT, CT_LIFE, sizeof(*event));
 
-	remember(hit);
-	see_life(hit, &life);
-	if (life.event) {
-		event = append(hit, COLLECTOR_CT, CT_LIFE, sizeof(*event));
-		if (event) {
-			event->event = life.event;
-			event->why = life.why;
-			event->by_netlink = life.by_netlink;
-			event->padding = 0;
-			event->caller = 0;
-			if (!hit->is_return)
-				read_return_address(hit, &event->caller);
-		}
-		if (!has_connection)
-			append_with_parent(hit, (void *)life.connection, CT_NO_INFO);
-	}
-	if (life.event == CT_CREATED)
-		note(hit, life.connection, NOTE_CREATED);
-	forget(hit, &life);
+	if (!event)
+		return;
+	event->event = life->event;
+	event->why = life->why;
+	event->by_netlink = life->by_netlink;
+	event->padding = 0;
+	event->caller = 0;
+	if (hit->index == ct_delete_entry)
+		read_return_address(hit, &event->caller);
 }
 
 HOOK(ct)
 {
 	unsigned long word = connection_word(hit);
+	u64 connection = word & ~INFO_MASK;
+	u8 info = word & INFO_MASK;
+	struct life life = {};
 
-	if (word & ~INFO_MASK)
-		append_with_parent(hit, (void *)(word & ~INFO_MASK), word & INFO_MASK);
-	else if (word == INFO_UNTRACKED)
+	if (ct_events) {
+		remember(hit);
+		see_life(hit, &life);
+		if (life.event)
+			append_life(hit, &life);
+		if (life.event && life.connection != connection) {
+			connection = life.connection;
+			info = CT_NO_INFO;
+		}
+		if (life.event == CT_CREATED)
+			note(hit, connection, NOTE_CREATED);
+		forget(hit, &life);
+	}
+	if (connection)
+		append_with_parent(hit, (void *)connection, info);
+	else if (info == INFO_UNTRACKED)
 		append_state(hit, CT_UNTRACKED);
 	else if (hit->is_return && hit->index == ct_in_return && hit->address && (u32)hit->returned == NF_ACCEPT)
 		append_state(hit, CT_INVALID);
-	if (ct_events)
-		append_life(hit, word & ~INFO_MASK);
 	return 0;
 }

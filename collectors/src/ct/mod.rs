@@ -166,14 +166,21 @@ impl Decode for Decoder {
         match u32::from(kind) {
             wire::CT_CONNECTION => {
                 let (read, _) = wire::ct_connection_event::read(kind, bytes)?;
-                self.read.state = STATES.get(usize::from(read.info)).copied();
+                self.read.state = match u32::from(read.info) {
+                    wire::CT_NO_INFO => None,
+                    info => STATES.get(info as usize).copied(),
+                };
                 self.read.status = read.status;
                 self.read.connection = connection(&read);
             }
             wire::CT_PARENT => self.read.parent = connection(&wire::ct_connection_event::read(kind, bytes)?.0),
             wire::CT_STATE => {
                 let (read, _) = wire::ct_state_event::read(kind, bytes)?;
-                self.read.state = Some(if read.state == wire::CT_INVALID { "invalid" } else { "untracked" });
+                self.read.state = Some(match read.state {
+                    wire::CT_UNTRACKED => "untracked",
+                    wire::CT_INVALID => "invalid",
+                    _ => return Err(DecodeError::Kind(kind)),
+                });
             }
             wire::CT_LIFE => self.read.life = Some(wire::ct_life_event::read(kind, bytes)?.0),
             _ => return Err(DecodeError::Kind(kind)),
@@ -188,7 +195,8 @@ impl Decode for Decoder {
             ext.event = Some(match life.event {
                 wire::CT_CREATED => "created".into(),
                 wire::CT_CONFIRMED => "confirmed".into(),
-                _ => "destroyed".into(),
+                wire::CT_DESTROYED => "destroyed".into(),
+                _ => return Err(DecodeError::Kind(wire::CT_LIFE as u8)),
             });
             ext.why = self.why(&life, status).map(Into::into);
         }
@@ -218,7 +226,9 @@ impl Decoder {
             _ if life.event != wire::CT_DESTROYED => return None,
             wire::CT_TIMEOUT => return Some("timeout"),
             wire::CT_CLASH => return Some("clash"),
-            _ => {}
+            wire::CT_REFUSED => return Some("invalid"),
+            wire::CT_UNCONFIRMED => return Some("unconfirmed"),
+            _ => {} // CT_BY_CALLER
         }
         let caller = self.symbols.locate(life.caller)?;
         // `name.isra.0+0x12 [module]`

@@ -3,6 +3,7 @@
 
 mod attach;
 mod cap;
+mod conntrack;
 mod drops;
 mod fallback;
 mod filter_packets;
