@@ -168,7 +168,14 @@ impl ProbeSpec {
     /// Everything of a type.
     pub fn all(probe_type: ProbeType) -> Self {
         let target = if probe_type == ProbeType::RawTracepoint { "*:*" } else { "*" };
-        Self { probe_type, target: target.to_owned(), stack: false, filter: None, selective: false, origin: Origin::Named }
+        Self {
+            probe_type,
+            target: target.to_owned(),
+            stack: false,
+            filter: None,
+            selective: false,
+            origin: Origin::Named,
+        }
     }
 
     /// The same probe, asked for by somebody who can do without.

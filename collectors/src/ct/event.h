@@ -69,8 +69,7 @@ struct ct_state_event {
 };
 
 enum ct_life {
-	CT_NOTHING,
-	CT_CREATED,
+	CT_CREATED = 1,
 	CT_CONFIRMED,
 	CT_DESTROYED,
 };

@@ -325,7 +325,9 @@ static __always_inline bool is_expired(u64 connection)
 /* What happens to an entry at this hit. */
 struct life {
 	u64 connection;
+	/* enum ct_life; 0: nothing. */
 	u32 event;
+	/* enum ct_why */
 	u32 why;
 	u32 by_netlink;
 };
@@ -453,7 +455,7 @@ SELECT(ct)
 		find_cause(hit, &life);
 	if (!life.event)
 		forget(hit, &life);
-	return life.event != CT_NOTHING;
+	return life.event != 0;
 }
 
 static __always_inline void append_life(struct hit *hit, const struct life *life)

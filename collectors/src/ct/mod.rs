@@ -35,8 +35,7 @@ static CONNECTION: WantedArgument =
 static COUNTED: WantedArgument =
     WantedArgument { argument: ArgumentType::Struct(Cow::Borrowed("nf_conntrack")), except: &[] };
 /// The netlink socket that asked; 0: none did.
-static PORT: WantedArgument =
-    WantedArgument { argument: ArgumentType::Integer(Cow::Borrowed("portid")), except: &[] };
+static PORT: WantedArgument = WantedArgument { argument: ArgumentType::Integer(Cow::Borrowed("portid")), except: &[] };
 
 /// Where entries are made, confirmed, taken from the table, and freed; and the hook's variables that stand for these probes.
 const LIFE: [(ProbeType, &str, &str); 6] = [
@@ -228,7 +227,8 @@ impl Decoder {
             wire::CT_CLASH => return Some("clash"),
             wire::CT_REFUSED => return Some("invalid"),
             wire::CT_UNCONFIRMED => return Some("unconfirmed"),
-            _ => {} // CT_BY_CALLER
+            wire::CT_BY_CALLER => {}
+            _ => return None,
         }
         let caller = self.symbols.locate(life.caller)?;
         // `name.isra.0+0x12 [module]`

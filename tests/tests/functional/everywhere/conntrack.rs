@@ -63,7 +63,10 @@ struct Recording {
 static RECORDING: LazyLock<Recording> = LazyLock::new(|| record().expect("the traffic is recorded"));
 
 fn record() -> Result<Recording> {
-    run("modprobe", ["-a", "nf_conntrack", "nf_conntrack_netlink", "nf_conntrack_ftp", "nft_ct", "nft_nat", "sctp", "ip_gre"])?;
+    run(
+        "modprobe",
+        ["-a", "nf_conntrack", "nf_conntrack_netlink", "nf_conntrack_ftp", "nft_ct", "nft_nat", "sctp", "ip_gre"],
+    )?;
     let line = Line::routed("ct")?;
     line.middle.filter(RULES)?;
     line.middle.sysctl("netfilter/nf_conntrack_tcp_loose", "0")?;
@@ -73,7 +76,10 @@ fn record() -> Result<Recording> {
             line.middle.enter(|| Process::start(Command::new("conntrack").args(["-E", "-o", "extended"])))?;
         // What it prints first is about this.
         until("conntrack listens", || {
-            line.middle.run("conntrack", ["-I", "-p", "udp", "-s", "192.0.2.1", "-d", "192.0.2.2", "--sport", "1", "--dport", "1", "-t", "99"])?;
+            line.middle.run(
+                "conntrack",
+                ["-I", "-p", "udp", "-s", "192.0.2.1", "-d", "192.0.2.2", "--sport", "1", "--dport", "1", "-t", "99"],
+            )?;
             line.middle.run("conntrack", ["-D", "-s", "192.0.2.1"])?;
             Ok(listener.stdout_so_far().contains("[DESTROY]"))
         })?;
@@ -160,11 +166,13 @@ fn tcp(line: &Line) -> Result<()> {
 
 /// As much of FTP as it takes for the router to expect a transfer.
 fn ftp(line: &Line) -> Result<()> {
-    let (control, data) = line.blue.enter(|| {
-        Ok((TcpListener::bind(("10.0.2.1", FTP))?, TcpListener::bind(("10.0.2.1", FTP_DATA))?))
-    })?;
+    let (control, data) =
+        line.blue.enter(|| Ok((TcpListener::bind(("10.0.2.1", FTP))?, TcpListener::bind(("10.0.2.1", FTP_DATA))?)))?;
     let mut client = line.red.enter(|| Ok(TcpStream::connect(("10.0.2.1", FTP))?))?;
     let (mut server, _) = control.accept()?;
+    for stream in [&client, &server] {
+        stream.set_read_timeout(Some(tracer_tests::PATIENCE))?;
+    }
     let mut buffer = [0; 64];
     // Before its first line, nobody knows where the next one begins.
     server.write_all(b"220 here\r\n")?;
@@ -172,7 +180,8 @@ fn ftp(line: &Line) -> Result<()> {
     client.write_all(b"PASV\r\n")?;
     ensure!(server.read(&mut buffer)? == 6, "a command");
     let [high, low] = FTP_DATA.to_be_bytes();
-    write!(server, "227 Entering Passive Mode (10,0,2,1,{high},{low})\r\n")?;
+    // In one piece: the router reads packets, not streams.
+    server.write_all(format!("227 Entering Passive Mode (10,0,2,1,{high},{low})\r\n").as_bytes())?;
     ensure!(client.read(&mut buffer)? > 0, "an answer");
     let transfer = line.red.enter(|| Ok(TcpStream::connect(("10.0.2.1", FTP_DATA))?))?;
     std::mem::forget((client, server, control, data.accept()?, transfer));
@@ -327,7 +336,9 @@ fn packets_without_a_connection_are_untracked_or_invalid() {
         of_flow
             .flatten()
             .filter(|event| event.namespace().ends_with("middle"))
-            .filter_map(|event| Some((event.symbol().to_owned(), event.0.pointer("/ct-ext/state")?.as_str()?.to_owned())))
+            .filter_map(|event| {
+                Some((event.symbol().to_owned(), event.0.pointer("/ct-ext/state")?.as_str()?.to_owned()))
+            })
             .collect()
     };
     let untracked = states(&format!("udp4 10.0.1.1:{OPEN} > 10.0.2.1:{UNTRACKED}"));
@@ -419,8 +430,7 @@ fn why_an_entry_is_destroyed_is_told() {
     // Of TCP: refused; and deleted before its last packet, which begins none.
     let of_tcp = |port: u16| -> Vec<&str> {
         let wanted = recording.lives().filter(|(name, _, _, event)| {
-            *name == "destroyed"
-                && connection(event).is_some_and(|one| one["orig"]["proto"]["tcp"]["dport"] == port)
+            *name == "destroyed" && connection(event).is_some_and(|one| one["orig"]["proto"]["tcp"]["dport"] == port)
         });
         wanted.map(|(_, why, ..)| why.unwrap_or("?")).collect()
     };
