@@ -66,28 +66,22 @@ fn numbers(names: &[String]) -> String {
 fn dispatcher(names: &[String]) -> String {
     let mut text = String::from("#include <tracer/collectors.h>\n#include <tracer/dispatch.h>\n\n");
     for name in names {
-        for kind in ["HOOK", "REFUSE"] {
+        for kind in ["HOOK", "REFUSE", "SELECT"] {
             writeln!(text, "__weak {kind}({name})\n{{\n\treturn 0;\n}}\n").expect("a string takes everything");
         }
     }
-    text.push_str("INTERNAL int call_hooks(struct hit *hit)\n{\n\tif (!hit->probe)\n\t\treturn 0;\n");
-    for name in names {
-        writeln!(
-            text,
-            "\tif (hit->probe->collectors & 1U << COLLECTOR_{})\n\t\thook_{name}(hit);",
-            name.to_uppercase()
-        )
-        .expect("a string takes everything");
+    for (function, call) in [
+        ("call_hooks", ")\n\t\thook_NAME(hit);\n"),
+        ("is_refused", " && refuse_NAME(hit))\n\t\treturn 1;\n"),
+        ("is_selected", " && select_NAME(hit))\n\t\treturn 1;\n"),
+    ] {
+        writeln!(text, "INTERNAL int {function}(struct hit *hit)\n{{").expect("a string takes everything");
+        for name in names {
+            write!(text, "\tif (hit->probe && hit->probe->collectors & 1U << COLLECTOR_{}", name.to_uppercase())
+                .expect("a string takes everything");
+            text.push_str(&call.replace("NAME", name));
+        }
+        text.push_str("\treturn 0;\n}\n\n");
     }
-    text.push_str("\treturn 0;\n}\n\nINTERNAL int is_refused(struct hit *hit)\n{\n\tif (!hit->probe)\n\t\treturn 0;\n");
-    for name in names {
-        writeln!(
-            text,
-            "\tif (hit->probe && hit->probe->collectors & 1U << COLLECTOR_{} && refuse_{name}(hit))\n\t\treturn 1;",
-            name.to_uppercase()
-        )
-        .expect("a string takes everything");
-    }
-    text.push_str("\treturn 0;\n}\n");
     text
 }

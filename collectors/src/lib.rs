@@ -17,6 +17,7 @@ macro_rules! wire {
     };
 }
 
+mod ct;
 mod dev;
 mod nft;
 mod ns;

@@ -134,6 +134,7 @@ pub struct Needs {
     pub(crate) probes: Vec<ProbeSpec>,
     /// Each with the variable of the hook that says what number it has.
     pub(crate) known_probes: Vec<(ProbeSpec, &'static str)>,
+    pub(crate) watched: Vec<ProbeSpec>,
     /// Each with the variable of the hook that says where it is.
     pub(crate) arguments: Vec<(&'static WantedArgument, &'static str)>,
     pub(crate) symbols: bool,
@@ -215,10 +216,15 @@ impl Needs {
         self.limits.push(limit);
     }
 
-    /// Brings a probe of its own that its hook tells from others by `is_probe(hit, variable)`, where `variable` is a `const volatile u32`
-    /// of its own, which the session sets. No wildcard. Of USDT probes provider and name decide, whatever process they are in.
+    /// Lets the hook tell a probe, whoever asks for it, from others by `is_probe(hit, variable)`, where `variable` is a `const volatile
+    /// u32` of its own, which the session sets. No wildcard. Of USDT probes provider and name decide, whatever process they are in.
+    pub fn recognise(&mut self, probe: ProbeSpec, variable: &'static str) {
+        self.known_probes.push((probe, variable));
+    }
+
+    /// Brings a probe of its own, and lets the hook tell it from others.
     pub fn known_probe(&mut self, probe: ProbeSpec, variable: &'static str) {
-        self.known_probes.push((probe.clone(), variable));
+        self.recognise(probe.clone(), variable);
         self.probe(probe);
     }
 
@@ -277,6 +283,12 @@ impl Needs {
     /// Brings a probe of its own.
     pub fn probe(&mut self, probe: ProbeSpec) {
         self.probes.push(probe.suggested());
+    }
+
+    /// Brings a probe of its own at which only those hits become events for which the hook's `SELECT` says so. When somebody else asks
+    /// for the same probe, all do.
+    pub fn watch(&mut self, probe: ProbeSpec) {
+        self.watched.push(ProbeSpec { selective: true, ..probe.suggested() });
     }
 }
 

@@ -71,6 +71,8 @@ pub struct ProbeSpec {
     pub stack: bool,
     /// Its own filter, in place of the one for all probes; an empty one lets all packets pass.
     pub filter: Option<FilterText>,
+    /// Only hits that a collector selects become events.
+    pub selective: bool,
     /// Who asked for it.
     pub origin: Origin,
 }
@@ -155,7 +157,14 @@ impl FromStr for ProbeSpec {
             return Err(ProbeSpecError::Stack);
         }
         let all = if probe_type == ProbeType::Usdt && target.matches(':').count() == 1 { ":*" } else { "" };
-        Ok(Self { probe_type, target: format!("{target}{all}"), stack, filter, origin: Origin::Named })
+        Ok(Self {
+            probe_type,
+            target: format!("{target}{all}"),
+            stack,
+            filter,
+            selective: false,
+            origin: Origin::Named,
+        })
     }
 }
 
@@ -195,18 +204,39 @@ impl ProbeSpec {
     /// Everything of a type.
     pub fn all(probe_type: ProbeType) -> Self {
         let target = if probe_type == ProbeType::RawTracepoint { "*:*" } else { "*" };
-        Self { probe_type, target: target.to_owned(), stack: false, filter: None, origin: Origin::Named }
+        Self {
+            probe_type,
+            target: target.to_owned(),
+            stack: false,
+            filter: None,
+            selective: false,
+            origin: Origin::Named,
+        }
     }
 
     /// A USDT probe of the processes whose program has this name.
     pub fn usdt(process: &str, provider: &str, name: &str) -> Self {
         let target = format!("{process}:{provider}:{name}");
-        Self { probe_type: ProbeType::Usdt, target, stack: false, filter: None, origin: Origin::Named }
+        Self {
+            probe_type: ProbeType::Usdt,
+            target,
+            stack: false,
+            filter: None,
+            selective: false,
+            origin: Origin::Named,
+        }
     }
 
     /// One place, asked for by the user.
     pub fn at(probe_type: ProbeType, target: &str) -> Self {
-        Self { probe_type, target: target.to_owned(), stack: false, filter: None, origin: Origin::Named }
+        Self {
+            probe_type,
+            target: target.to_owned(),
+            stack: false,
+            filter: None,
+            selective: false,
+            origin: Origin::Named,
+        }
     }
 
     /// The same probe, asked for by somebody who can do without.
@@ -254,6 +284,8 @@ pub enum ArgumentType {
     Struct(Cow<'static, str>),
     /// An address (`void *`) of this name.
     Address(Cow<'static, str>),
+    /// A whole number of this name.
+    Integer(Cow<'static, str>),
 }
 
 /// An argument that a collector wants to see where a probe has it.
@@ -288,6 +320,8 @@ pub struct Probe {
     pub stack: bool,
     /// Its own filter, in place of the one for all probes.
     pub filter: Option<FilterText>,
+    /// Only hits that a collector selects become events.
+    pub selective: bool,
     /// Who asked for it.
     pub origin: Origin,
     /// Where the packet is.
@@ -363,6 +397,7 @@ mod tests {
                 target: "ip_rcv".to_owned(),
                 stack: false,
                 filter: None,
+                selective: false,
                 origin: Origin::Named,
             };
             assert_eq!(spec(text), expected, "{text}");

@@ -213,7 +213,9 @@ impl<'k> Session<'k> {
         }
         let filter_objects = filter::objects(&options.filters, options.tunnel_ports.is_some(), features.direct_reads)?;
         let mut specs = options.probes;
-        specs.extend(collectors.iter().flat_map(|running| running.needs.probes.iter().cloned()));
+        specs.extend(
+            collectors.iter().flat_map(|Running { needs, .. }| needs.probes.iter().chain(&needs.watched).cloned()),
+        );
         let link_events = collectors.iter().any(|running| running.needs.tracking.is_some());
         // A USDT probe has no stack of the kernel's.
         specs.iter_mut().for_each(|spec| spec.stack |= options.stack && spec.probe_type != ProbeType::Usdt);

@@ -18,6 +18,9 @@ const volatile bool has_cookies = true;
 
 const volatile u32 event_size = EVENT_FIXED_SIZE;
 
+/* There are probes at which only what a collector selects becomes an event. */
+const volatile bool has_selective_probes;
+
 /* The index under which the first link place stands among the probes. */
 const volatile u32 first_link_place;
 
@@ -340,6 +343,8 @@ INTERNAL int process(struct hit *hit)
 	if (!late)
 		scratch = claim_scratch(hit);
 	if (!hit->is_return && !is_wanted(hit, scratch))
+		goto release;
+	if (has_selective_probes && hit->probe && hit->probe->flags & PROBE_SELECTIVE && !is_selected(hit))
 		goto release;
 	if (is_left_out(hit)) {
 		count_loss(hit->index, LOSS_SAMPLED_OUT);

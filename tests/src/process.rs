@@ -152,6 +152,11 @@ impl Process {
         Ok(threads)
     }
 
+    /// What it has printed on stdout until now, in whole lines.
+    pub fn stdout_so_far(&self) -> String {
+        self.output.lines.lock().unwrap_or_else(PoisonError::into_inner).stdout.concat()
+    }
+
     /// Waits for a line on stderr that `wanted` likes and returns it.
     ///
     /// # Errors

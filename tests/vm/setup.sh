@@ -12,7 +12,7 @@ packages=(
     # the virtual machines and the kernels in them
     busybox-static dpkg file kmod python3 python3-venv xz-utils zstd
     # what the tests run in the guest
-    ethtool iproute2 iptables iputils-ping netbase nftables procps socat tcpdump
+    conntrack ethtool iproute2 iptables iputils-ping netbase nftables procps socat tcpdump
     # Open vSwitch: libraries of Debian's build, and what builds the one with USDT probes. Itself it is only unpacked: installed,
     # its daemons would start on this machine.
     libcap-ng0 libnuma1 libunbound8 libxdp1 systemtap-sdt-dev

@@ -87,6 +87,8 @@ pub enum Target<'a> {
     Enum(&'a str),
     /// A pointer to nothing in particular (`void *`).
     Void,
+    /// A whole number.
+    Integer,
     /// Anything else.
     Other,
 }
@@ -325,6 +327,7 @@ impl<'a> Types<'a> {
                 KIND_PTR => pointers += 1,
                 KIND_TYPEDEF | KIND_VOLATILE | KIND_CONST | KIND_RESTRICT | KIND_TYPE_TAG => {}
                 KIND_STRUCT | KIND_UNION if pointers == 0 => return Target::Value,
+                KIND_INT if pointers == 0 => return Target::Integer,
                 KIND_ENUM | KIND_ENUM64 if pointers == 0 => {
                     return self.string(raw.name).filter(|name| !name.is_empty()).map_or(Target::Other, Target::Enum);
                 }

@@ -170,6 +170,7 @@ impl<'a> Resolver<'a> {
     fn merge(&mut self, spec: &ProbeSpec, index: usize) -> Result<(), Error> {
         let probe = &mut self.found.probes[index];
         probe.stack |= spec.stack;
+        probe.selective &= spec.selective;
         let is_named = spec.origin == Origin::Named && !spec.is_wildcard();
         // The filter of a probe that is named counts more than that of a wildcard or a profile.
         if spec.filter.is_some() && spec.filter != probe.filter {
@@ -202,6 +203,7 @@ pub(super) fn probe(spec: &ProbeSpec, target: &str, described: Option<&Described
         module: described.and_then(|described| described.module).map(str::to_owned),
         stack: spec.stack,
         filter: spec.filter.clone(),
+        selective: spec.selective,
         origin: if spec.is_wildcard() { Origin::Suggested } else { spec.origin.clone() },
         packet: described.map_or(PacketPlace::Nowhere, |described| packet_place(described, reachable)),
         device_argument: pointer_to("net_device"),
@@ -248,6 +250,7 @@ fn typed_arguments(prototype: &Prototype<'_>, reachable: usize) -> Vec<(u8, Argu
             Target::Enum(name) => ArgumentType::Enum(name.to_owned().into()),
             Target::Struct(name) => ArgumentType::Struct(name.to_owned().into()),
             Target::Void => ArgumentType::Address(argument.name.to_owned().into()),
+            Target::Integer => ArgumentType::Integer(argument.name.to_owned().into()),
             _ => return None,
         };
         Some((number, argument))

@@ -87,6 +87,7 @@ pub(super) fn grow(
         target,
         stack: false,
         filter: None,
+        selective: false,
         origin: Origin::Suggested,
     };
     let specs: Vec<ProbeSpec> = found.into_iter().map(spec).collect();

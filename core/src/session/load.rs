@@ -282,6 +282,7 @@ fn attempt(plan: &Plan<'_>, collectors: &[usize], filters: &[Vec<u8>]) -> Result
         ("event_size", event_size.to_ne_bytes().to_vec()),
         ("first_link_place", first_link_place(plan).to_ne_bytes().to_vec()),
         ("event_interval", plan.event_interval.to_ne_bytes().to_vec()),
+        ("has_selective_probes", vec![u8::from(plan.probes.iter().any(|probe| probe.selective))]),
         ("wake_level", u64::from(plan.ring_size / 4).to_ne_bytes().to_vec()),
     ];
     if plan.has(ProbeType::RawTracepoint) {
@@ -447,6 +448,9 @@ impl ProbeConfigurer {
         }
         if probe.stack {
             flags |= wire::PROBE_STACK;
+        }
+        if probe.selective {
+            flags |= wire::PROBE_SELECTIVE;
         }
         if probe.packet_may_be_gone {
             flags |= wire::PROBE_PACKET_MAY_BE_GONE;

@@ -345,6 +345,7 @@ mod tests {
             module: None,
             stack: true,
             filter: None,
+            selective: false,
             origin: Origin::Named,
             packet: PacketPlace::Nowhere,
             device_argument: None,

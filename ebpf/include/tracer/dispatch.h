@@ -11,4 +11,7 @@ INTERNAL int call_hooks(struct hit *hit);
 /* Asks the collectors that decide at this probe (PROBE_DECIDED). True: no event is to be made of the hit. */
 INTERNAL int is_refused(struct hit *hit);
 
+/* Whether one of these collectors selects the hit. */
+INTERNAL int is_selected(struct hit *hit);
+
 #endif

@@ -4,6 +4,9 @@
  *
  * A hook is `HOOK(name)` followed by a body in braces; its argument is `struct hit *hit`. It returns nothing of interest:
  * what it could not read, it leaves out, and says so with `incomplete()`.
+ *
+ * `SELECT(name)`, with such a body too, is for collectors that watch probes (`Needs::watch`): whether it has something to say there.
+ * It is called before the hit counts as one of its packet.
  */
 #ifndef TRACER_HIT_H
 #define TRACER_HIT_H
@@ -19,6 +22,7 @@
 #define INTERNAL __attribute__((visibility("hidden")))
 
 #define HOOK(name) INTERNAL int hook_##name(struct hit *hit)
+#define SELECT(name) INTERNAL int select_##name(struct hit *hit)
 
 /*
  * Beside its hook, a collector may have `REFUSE(name)` and a body, for probes at which it decides whether a hit is wanted
@@ -97,7 +101,7 @@ struct hit {
 };
 
 /*
- * Whether this is a probe that the hook's collector brought (`Needs::known_probe`). `mark` is a `const volatile u32` of the hook, which
+ * Whether this is a probe that the hook's collector wants to recognise (`Needs::recognise`). `mark` is a `const volatile u32` of the hook, which
  * the session sets.
  */
 static __always_inline bool is_probe(struct hit *hit, u32 mark)
@@ -133,10 +137,16 @@ static __always_inline void *append(struct hit *hit, u8 collector, u8 kind, cons
 	return header + 1;
 }
 
-/* Takes back the section that was appended last and has `size` bytes: it could not be filled. */
-static __always_inline void take_back(struct hit *hit, const u32 size)
+/* Takes back the section that was appended last and has `size` bytes: there is nothing to say. */
+static __always_inline void retract(struct hit *hit, const u32 size)
 {
 	hit->length -= sizeof(struct section_header) + size;
+}
+
+/* The same, because it could not be filled. */
+static __always_inline void take_back(struct hit *hit, const u32 size)
+{
+	retract(hit, size);
 	incomplete(hit);
 }
 
@@ -159,6 +169,14 @@ static __always_inline void append_text(struct hit *hit, u8 collector, u8 kind, 
 	length = (length + 7) & ~7;
 	((struct section_header *)content - 1)->size = length;
 	hit->length -= size - length;
+}
+
+/* Memory for `size` bytes that are looked at and not sent, until the next section is appended. NULL when the event is full. */
+static __always_inline void *room(struct hit *hit, const u32 size)
+{
+	u32 at = hit->length;
+
+	return at > event_size - size ? NULL : hit->event + at;
 }
 
 /* The device that the packet is on: an argument of the probed function, or what the packet says. */

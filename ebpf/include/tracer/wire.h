@@ -81,6 +81,8 @@ enum probe_flags {
 	PROBE_PACKET_TWICE = 1024,
 	/* A collector decides whether its hits are wanted. */
 	PROBE_DECIDED = 2048,
+	/* Only hits that a collector selects become events. */
+	PROBE_SELECTIVE = 4096,
 };
 
 /* Filters are numbered from 1 on: one bit for each says which a packet has passed. */

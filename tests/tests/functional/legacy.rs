@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! On 5.10: it starts, shows packets, and says what it can't do there.
 //!
-//! Cost: one topology and one session a test, 3 s, and for hundreds of functions half a minute; seven tests.
+//! Cost: one topology and one session a test, 3 s, and for hundreds of functions half a minute; eight tests.
 
 use anyhow::Result;
 use serde_json::Value;
-use tracer_tests::{Event, Snmp, Topology, Tracer, until, until_detached, until_kprobes};
+use tracer_tests::{Event, Snmp, Topology, Tracer, run, until, until_detached, until_kprobes};
 
 use crate::full::all_probes;
 
@@ -217,4 +217,49 @@ fn ctrl_c_while_attaching_ends_it_at_once() -> Result<()> {
 #[test]
 fn a_signal_ends_it_while_it_detaches() -> Result<()> {
     all_probes::signal_while_detaching()
+}
+
+#[test]
+fn connections_are_shown_but_not_their_lives() -> Result<()> {
+    run("modprobe", ["-a", "nf_conntrack", "nft_ct", "nft_nat"])?;
+    let topology = Topology::ipv4_only()?;
+    topology.blue.filter(
+        "table ip t {
+             chain to { type nat hook prerouting priority -100; udp dport 7000 dnat to 10.0.0.2:7001; }
+             chain in { type filter hook input priority 0; udp dport 7001 ct mark set 0x2a; }
+         }",
+    )?;
+    let receiver = topology.blue.enter(|| Ok(std::net::UdpSocket::bind("10.0.0.2:7001")?))?;
+    let sender = topology.red.enter(|| Ok(std::net::UdpSocket::bind("10.0.0.1:7002")?))?;
+    receiver.set_read_timeout(Some(tracer_tests::PATIENCE))?;
+    sender.set_read_timeout(Some(tracer_tests::PATIENCE))?;
+    let mut table = String::new();
+    let recorded = Tracer::collect(["-c", "ct,skb", "-p", "ip_local_deliver", "-p", "udp_rcv", "-p", "ip_output"])
+        .during(|_| {
+            let mut buffer = [0; 8];
+            sender.send_to(b"there", "10.0.0.2:7000")?;
+            let (_, from) = receiver.recv_from(&mut buffer)?;
+            receiver.send_to(b"back", from)?;
+            sender.recv_from(&mut buffer)?;
+            table = topology.blue.run("cat", ["/proc/net/nf_conntrack"])?;
+            Ok(())
+        })?;
+    let original = "src=10.0.0.1 dst=10.0.0.2 sport=7002 dport=7000 src=10.0.0.2 dst=10.0.0.1 sport=7001 dport=7002 ";
+    assert!(table.contains(original) && table.contains(" mark=42 "), "{table}");
+    let events = recorded.events()?;
+    let states: Vec<(&str, &str)> = events
+        .hits()
+        .filter(|event| *event.get("/ct/orig/proto/udp/dport") == 7000)
+        .map(|event| {
+            assert_eq!(*event.get("/ct/reply/proto/udp/sport"), 7001, "{event:?}");
+            (event.symbol(), event.get("/ct/state").as_str().unwrap_or_default())
+        })
+        .collect();
+    assert_eq!(states, [("ip_local_deliver", "new"), ("udp_rcv", "new"), ("ip_output", "reply")]);
+    let last = events.at("ip_output").find(|event| !event.get("/ct").is_null()).expect("it was there");
+    assert_eq!(*last.get("/ct/mark"), 42);
+    let ended = Tracer::run(["collect", "-c", "ct", "--ct-events", "-p", "ip_rcv"])?;
+    assert_eq!(ended.code(), 4, "{}", ended.stderr);
+    assert!(ended.stderr.contains("`--ct-events` needs the type information (BTF) of the module"), "{}", ended.stderr);
+    Ok(())
 }

@@ -2,6 +2,7 @@
 //! On 6.1, 6.12 and 7: what depends on the kernel.
 
 mod attach;
+mod conntrack;
 mod drops;
 mod fallback;
 mod filters;

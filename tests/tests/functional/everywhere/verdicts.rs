@@ -142,7 +142,8 @@ fn stats_counts_what_is_in_the_file() -> Result<()> {
     };
     let told = |path: &str| -> Result<BTreeMap<String, u64>> {
         let rows = numbers.pointer(path).and_then(Value::as_array).with_context(|| format!("{path} in {numbers}"))?;
-        let row = |row: &Value| (row["name"].as_str().unwrap_or_default().to_owned(), row["count"].as_u64().unwrap_or(0));
+        let row =
+            |row: &Value| (row["name"].as_str().unwrap_or_default().to_owned(), row["count"].as_u64().unwrap_or(0));
         Ok(rows.iter().map(row).collect())
     };
     let text = |event: &Event, path: &str| event.get(path).as_str().map(str::to_owned);
