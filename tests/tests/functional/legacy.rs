@@ -7,6 +7,7 @@ use anyhow::Result;
 use serde_json::Value;
 use tracer_tests::{Event, Snmp, Topology, Tracer, run, until, until_detached, until_kprobes};
 
+use crate::everywhere::usdt;
 use crate::full::all_probes;
 
 #[test]
@@ -261,5 +262,14 @@ fn connections_are_shown_but_not_their_lives() -> Result<()> {
     let ended = Tracer::run(["collect", "-c", "ct", "--ct-events", "-p", "ip_rcv"])?;
     assert_eq!(ended.code(), 4, "{}", ended.stderr);
     assert!(ended.stderr.contains("`--ct-events` needs the type information (BTF) of the module"), "{}", ended.stderr);
+    Ok(())
+}
+
+#[test]
+fn usdt_probes_are_refused_with_the_reason() -> Result<()> {
+    let _program = usdt::program()?;
+    let ended = Tracer::run(["collect", "-p", "usdt:usdt:tracer_test:forms"])?;
+    assert_eq!(ended.code(), 4, "{}", ended.stderr);
+    assert!(ended.stderr.contains("does not tell programs at which USDT probe they are"), "{}", ended.stderr);
     Ok(())
 }
