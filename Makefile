@@ -11,7 +11,7 @@ FUZZ_SECONDS ?= 30
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
-setup: ## install missing packages and tools, download missing kernels
+setup: ## install missing packages and tools, download missing kernels, build Open vSwitch
 	tests/vm/setup.sh
 	$(VM) fetch
 

@@ -279,7 +279,7 @@ impl Namespace {
     }
 
     /// Before there are devices: they are born with these.
-    fn quiet(&self, ipv6: bool) -> Result<()> {
+    pub(crate) fn quiet(&self, ipv6: bool) -> Result<()> {
         if ipv6 {
             let settings =
                 [("accept_ra", "0"), ("accept_dad", "0"), ("router_solicitations", "0"), ("addr_gen_mode", "1")];
@@ -318,16 +318,24 @@ fn feed(program: &str, arguments: &[&str], input: &str) -> Result<()> {
 /// # Errors
 /// When it fails, with what it printed on stderr.
 pub fn run<'a>(program: &str, arguments: impl IntoIterator<Item = &'a str>) -> Result<String> {
-    let arguments: Vec<&str> = arguments.into_iter().collect();
-    let words = || format!("`{program} {}`", arguments.join(" "));
-    let output = Command::new(program)
-        .args(&arguments)
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("cannot run {}", words()))?;
+    output(Command::new(program).args(arguments))
+}
+
+/// Runs a program that is to end by itself, and returns what it printed.
+///
+/// # Errors
+/// When it fails, with what it printed on stderr.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {}", words(command)))?;
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     if !output.status.success() {
-        bail!("{}: {}: {stdout}{}", words(), output.status, String::from_utf8_lossy(&output.stderr));
+        bail!("{}: {}: {stdout}{}", words(command), output.status, String::from_utf8_lossy(&output.stderr));
     }
     Ok(stdout)
+}
+
+fn words(command: &Command) -> String {
+    let words: Vec<_> =
+        std::iter::once(command.get_program()).chain(command.get_args()).map(|word| word.to_string_lossy()).collect();
+    format!("`{}`", words.join(" "))
 }

@@ -13,6 +13,9 @@ packages=(
     busybox-static dpkg file kmod python3 python3-venv xz-utils zstd
     # what the tests run in the guest
     ethtool iproute2 iputils-ping netbase nftables procps socat tcpdump
+    # Open vSwitch: libraries of Debian's build, and what builds the one with USDT probes. Itself it is only unpacked: installed,
+    # its daemons would start on this machine.
+    libcap-ng0 libnuma1 libunbound8 libxdp1 systemtap-sdt-dev
     # what the text of packets is compared with
     tshark
 )

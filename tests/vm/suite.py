@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import kernels
+import openvswitch
 from cache import REPOSITORY, Failure, say, tools
 from machine import Machine
 
@@ -112,6 +113,7 @@ def run(kernel: str, tier: str, arguments: list[str], tracer: Path, tests: Path,
             # The guest can't write snapshots into the repository, and insta must not run cargo to find it.
             "INSTA_UPDATE": "no",
             "INSTA_WORKSPACE_ROOT": str(REPOSITORY),
+            **openvswitch.environment(),
         }
         machine = Machine(virtio_nic=True, timeout=timeout, environment=environment, label=label)
         boots = ([name for name in names if (name.split("::")[0] in APART) == apart] for apart in (False, True))

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import kernels
+import openvswitch
 import suite
 from bench import SCENARIOS
 from cache import HERE, Failure, say, tools
@@ -21,12 +22,15 @@ from machine import Machine
 def fetch(arguments: argparse.Namespace) -> int:
     for series in arguments.kernels or kernels.SERIES:
         print(kernels.get(series, arguments.update))
+    for build in openvswitch.BUILDS.values():
+        print(f"Open vSwitch ({build}): {openvswitch.get(build, arguments.update).name}")
     return 0
 
 
 def run(arguments: argparse.Namespace) -> int:
     machine = Machine(cpus=arguments.cpus, memory=arguments.memory, icount=arguments.icount,
-                      virtio_nic=arguments.nic == "virtio", timeout=arguments.timeout)
+                      virtio_nic=arguments.nic == "virtio", timeout=arguments.timeout,
+                      environment=openvswitch.environment())
     return machine.run(kernels.get(arguments.kernel), arguments.command)
 
 
@@ -82,7 +86,7 @@ def parser() -> argparse.ArgumentParser:
         return sub
 
     command("tools", lambda _: print(tools() / "bin/python"), "install missing Python tools, print their interpreter")
-    sub = command("fetch", fetch, "download kernels that are missing, and list them")
+    sub = command("fetch", fetch, "download kernels and make Open vSwitch where missing, and list them")
     sub.add_argument("kernels", nargs="*", metavar="KERNEL", help=f"of {', '.join(kernels.SERIES)}; default: all")
     sub.add_argument("--update", action="store_true", help="look for newer packages")
 

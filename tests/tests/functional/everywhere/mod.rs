@@ -9,6 +9,7 @@ mod functions;
 mod identity;
 mod inspect;
 pub(crate) mod nic;
+mod ovs;
 mod paths;
 mod payload;
 mod privileges;
