@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::json::EventJson;
 use crate::event::section::SectionDescriptor;
 use crate::kernel::Kernel;
-use crate::probe::{PacketPlace, Probe, ProbeSpec, WantedArgument};
+use crate::probe::{PacketPlace, Probe, ProbeSpec, ProbeType, WantedArgument};
 use crate::session::tracking_programs;
 use crate::similar::{did_you_mean, similar};
 
@@ -53,6 +53,8 @@ pub enum Subject {
     Namespace,
     /// An argument.
     Argument(&'static WantedArgument),
+    /// A USDT probe, by `PROVIDER:NAME`.
+    Usdt(&'static str),
 }
 
 impl Collector {
@@ -64,6 +66,7 @@ impl Collector {
             Subject::Device => has_packet || probe.device_argument.is_some(),
             // A device is in a namespace.
             Subject::Namespace => has_packet || probe.device_argument.is_some() || probe.namespace_argument.is_some(),
+            Subject::Usdt(symbol) => probe.probe_type == ProbeType::Usdt && probe.symbol() == *symbol,
             Subject::Argument(wanted) => has_packet && wanted.of(probe).is_some(),
         })
     }
@@ -100,6 +103,8 @@ pub struct Needs {
     /// The programs that tracking takes, when it is asked for.
     pub(crate) tracking: Option<Vec<&'static str>>,
     pub(crate) probes: Vec<ProbeSpec>,
+    /// Each with the variable of the hook that says what number it has.
+    pub(crate) known_probes: Vec<(ProbeSpec, &'static str)>,
     /// Each with the variable of the hook that says where it is.
     pub(crate) arguments: Vec<(&'static WantedArgument, &'static str)>,
     pub(crate) symbols: bool,
@@ -146,6 +151,13 @@ impl Needs {
     /// Says what it can't do on this kernel, in words that go on after "this kernel".
     pub fn limit(&mut self, limit: &'static str) {
         self.limits.push(limit);
+    }
+
+    /// Brings a probe of its own that its hook tells from others by `is_probe(hit, variable)`, where `variable` is a `const volatile u32`
+    /// of its own, which the session sets. No wildcard. Of USDT probes provider and name decide, whatever process they are in.
+    pub fn known_probe(&mut self, probe: ProbeSpec, variable: &'static str) {
+        self.known_probes.push((probe.clone(), variable));
+        self.probe(probe);
     }
 
     /// Brings a probe of its own.

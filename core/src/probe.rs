@@ -5,6 +5,7 @@ mod attach_error;
 pub mod inspect;
 mod prototypes;
 mod resolve;
+pub mod usdt;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,6 +18,7 @@ use crate::filter::FilterText;
 pub use attach_error::AttachError;
 pub(crate) use attach_error::{explain, symbol_obstacle};
 pub use resolve::{Resolution, resolve};
+use usdt::UserPlace;
 
 /// How a place in the kernel is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,6 +29,8 @@ pub enum ProbeType {
     Kretprobe,
     /// A tracepoint, by a raw tracepoint program.
     RawTracepoint,
+    /// A static probe in a user-space program.
+    Usdt,
 }
 
 impl ProbeType {
@@ -36,7 +40,13 @@ impl ProbeType {
             Self::Kprobe => "kprobe",
             Self::Kretprobe => "kretprobe",
             Self::RawTracepoint => "raw_tracepoint",
+            Self::Usdt => "usdt",
         }
+    }
+
+    /// Whether it is at functions of the kernel.
+    pub fn is_function(self) -> bool {
+        matches!(self, Self::Kprobe | Self::Kretprobe)
     }
 }
 
@@ -55,7 +65,7 @@ pub enum Origin {
 pub struct ProbeSpec {
     /// The type.
     pub probe_type: ProbeType,
-    /// A function, or `GROUP:NAME` of a tracepoint. May hold `*`.
+    /// A function, `GROUP:NAME` of a tracepoint, or `PROCESS:PROVIDER:NAME` of a USDT probe. May hold `*`, but for the process.
     pub target: String,
     /// Record the kernel stack at each hit.
     pub stack: bool,
@@ -69,13 +79,19 @@ pub struct ProbeSpec {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProbeSpecError {
     /// The text in front of the colon is no type, or no group of a tracepoint.
-    #[error("`{0}` is no type of probe; there are kprobe (k), kretprobe (kr), raw_tracepoint (tp)")]
+    #[error("`{0}` is no type of probe; there are kprobe (k), kretprobe (kr), raw_tracepoint (tp), usdt")]
     Type(String),
     /// A tracepoint without its group.
     #[error("the tracepoint `{0}` needs its group in front, as in `tp:net:netif_rx`")]
     Group(String),
+    /// A USDT probe without its process or its provider.
+    #[error("the USDT probe `{0}` needs its process and its provider, as in `usdt:PROCESS:PROVIDER:NAME`")]
+    Process(String),
+    /// A stack where there is none of the kernel's.
+    #[error("`/stack` is of no use at a USDT probe: it records the stack of the kernel")]
+    Stack,
     /// Nothing, or characters that no target has.
-    #[error("`{0}` is no name of a function or tracepoint")]
+    #[error("`{0}` is no name of a function, tracepoint or USDT probe")]
     Target(String),
     /// An option that does not exist.
     #[error("`/{0}` is no option of a probe; there are `/stack`, `/filter=PCAP_FILTER` and `/meta=META_FILTER`")]
@@ -112,6 +128,7 @@ impl FromStr for ProbeSpec {
             Some(("kretprobe" | "kr", target)) => (ProbeType::Kretprobe, target),
             Some(("raw_tracepoint" | "tp", "*")) => (ProbeType::RawTracepoint, "*:*"),
             Some(("raw_tracepoint" | "tp", target)) => (ProbeType::RawTracepoint, target),
+            Some(("usdt", target)) => (ProbeType::Usdt, target),
             Some((other, target)) if target.contains(':') => return Err(ProbeSpecError::Type(other.to_owned())),
             Some(_) => (ProbeType::RawTracepoint, place),
         };
@@ -121,12 +138,24 @@ impl FromStr for ProbeSpec {
         let valid = match (probe_type, target.split_once(':')) {
             (ProbeType::RawTracepoint, Some((group, name))) => is_name(group) && is_name(name),
             (ProbeType::RawTracepoint, None) => return Err(ProbeSpecError::Group(target.to_owned())),
+            (ProbeType::Usdt, Some((process, "*"))) => is_name(process) && !process.contains('*'),
+            (ProbeType::Usdt, Some((process, probe))) => match probe.split_once(':') {
+                Some((provider, name)) => {
+                    is_name(process) && !process.contains('*') && is_name(provider) && is_name(name)
+                }
+                None => return Err(ProbeSpecError::Process(target.to_owned())),
+            },
+            (ProbeType::Usdt, None) => return Err(ProbeSpecError::Process(target.to_owned())),
             _ => is_name(target),
         };
         if !valid {
             return Err(ProbeSpecError::Target(target.to_owned()));
         }
-        Ok(Self { probe_type, target: target.to_owned(), stack, filter, origin: Origin::Named })
+        if stack && probe_type == ProbeType::Usdt {
+            return Err(ProbeSpecError::Stack);
+        }
+        let all = if probe_type == ProbeType::Usdt && target.matches(':').count() == 1 { ":*" } else { "" };
+        Ok(Self { probe_type, target: format!("{target}{all}"), stack, filter, origin: Origin::Named })
     }
 }
 
@@ -169,11 +198,22 @@ impl ProbeSpec {
         Self { probe_type, target: target.to_owned(), stack: false, filter: None, origin: Origin::Named }
     }
 
+    /// A USDT probe of the processes whose program has this name.
+    pub fn usdt(process: &str, provider: &str, name: &str) -> Self {
+        let target = format!("{process}:{provider}:{name}");
+        Self { probe_type: ProbeType::Usdt, target, stack: false, filter: None, origin: Origin::Named }
+    }
+
     /// The same probe, asked for by somebody who can do without.
     #[must_use]
     pub fn suggested(mut self) -> Self {
         self.origin = Origin::Suggested;
         self
+    }
+
+    /// The name of the tracepoint without its group, of the function, or of the USDT probe with its provider.
+    pub fn symbol(&self) -> &str {
+        symbol(self.probe_type, &self.target)
     }
 
     /// Whether it stands for many.
@@ -228,12 +268,12 @@ impl WantedArgument {
     }
 }
 
-/// One place in the running kernel that is looked at.
+/// One place that is looked at: in the running kernel, or in a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
     /// The type.
     pub probe_type: ProbeType,
-    /// A function, or `GROUP:NAME` of a tracepoint.
+    /// A function, `GROUP:NAME` of a tracepoint, or `PROCESS:PROVIDER:NAME` of a USDT probe.
     pub target: String,
     /// The module that it is in, when that is known and not vmlinux.
     pub module: Option<String>,
@@ -255,28 +295,34 @@ pub struct Probe {
     pub arguments: Vec<(u8, ArgumentType)>,
     /// The packet may be freed by others when the probe is hit: tracking must not begin here.
     pub packet_may_be_gone: bool,
+    /// The file that it is in, and the processes that run it, when it is in no kernel.
+    pub user: Option<UserPlace>,
 }
 
 impl Probe {
-    /// The name of the tracepoint without its group, or of the function.
+    /// The name of the tracepoint without its group, of the function, or of the USDT probe with its provider.
     pub fn symbol(&self) -> &str {
-        match self.probe_type {
-            ProbeType::RawTracepoint => self.target.split_once(':').map_or(&*self.target, |(_, name)| name),
-            _ => &self.target,
-        }
+        symbol(self.probe_type, &self.target)
     }
 
     /// How many bytes above the stack pointer an argument is when the function is entered; `None`: it is in a register, or
     /// one of a tracepoint.
     pub fn stack_offset(&self, argument: u8) -> Option<u32> {
         let on_stack = u32::from(argument).checked_sub(wire::REGISTER_ARGUMENTS)?;
-        (self.probe_type != ProbeType::RawTracepoint).then_some(wire::STACK_ARGUMENTS + on_stack * 8)
+        self.probe_type.is_function().then_some(wire::STACK_ARGUMENTS + on_stack * 8)
     }
 }
 
 impl fmt::Display for Probe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.probe_type.name(), self.target)
+    }
+}
+
+fn symbol(probe_type: ProbeType, target: &str) -> &str {
+    match probe_type {
+        ProbeType::RawTracepoint | ProbeType::Usdt => target.split_once(':').map_or(target, |(_, name)| name),
+        ProbeType::Kprobe | ProbeType::Kretprobe => target,
     }
 }
 
@@ -317,6 +363,10 @@ mod tests {
         }
         assert_eq!(spec("kr:udp_*").to_string(), "kretprobe:udp_*");
         assert_eq!(spec("tp:*").to_string(), "raw_tracepoint:*:*");
+        for text in ["usdt:ovs-vswitchd:main:run_start", "usdt:1234:dpif_*:*", "usdt:python3.11:*:gc__start"] {
+            assert_eq!(spec(text).to_string(), text);
+        }
+        assert_eq!(spec("usdt:ovs-vswitchd:*").target, "ovs-vswitchd:*:*");
         assert_eq!(spec("ip_rcv_finish_core.isra.0").target, "ip_rcv_finish_core.isra.0");
     }
 
@@ -345,6 +395,12 @@ mod tests {
         assert_eq!(error("ip rcv"), ProbeSpecError::Target("ip rcv".to_owned()));
         assert_eq!(error(""), ProbeSpecError::Target(String::new()));
         assert_eq!(error("net:"), ProbeSpecError::Target("net:".to_owned()));
+        for target in ["ovs-vswitchd", "ovs-vswitchd:main"] {
+            assert_eq!(error(&format!("usdt:{target}")), ProbeSpecError::Process(target.to_owned()));
+        }
+        assert_eq!(error("usdt:*:main:run_start"), ProbeSpecError::Target("*:main:run_start".to_owned()));
+        assert_eq!(error("usdt:a:b:c:d"), ProbeSpecError::Target("a:b:c:d".to_owned()));
+        assert_eq!(error("usdt:a:b:c/stack"), ProbeSpecError::Stack);
         assert_eq!(error("k:a:b"), ProbeSpecError::Target("a:b".to_owned()));
     }
 

@@ -21,6 +21,7 @@ mod loss;
 mod messages;
 mod preflight;
 mod privileges;
+mod processes;
 mod reader;
 mod record;
 mod tracking;
@@ -52,6 +53,7 @@ use privileges::drop_privileges;
 
 use loss::LossCounters;
 pub(crate) use preflight::features;
+use processes::Processes;
 use reader::{Message, News};
 use record::Recorder;
 pub(crate) use tracking::tracking_programs;
@@ -133,6 +135,7 @@ pub struct Session<'k> {
     max_events_per_second: Option<u32>,
     features: Features,
     growth: Option<Growth>,
+    processes: Processes,
     /// A collector shows which packet an event is of.
     shows_packets: bool,
     // Dropped in this order: detach, then unload.
@@ -201,7 +204,8 @@ impl<'k> Session<'k> {
         let mut specs = options.probes;
         specs.extend(collectors.iter().flat_map(|running| running.needs.probes.iter().cloned()));
         let link_events = collectors.iter().any(|running| running.needs.tracking.is_some());
-        specs.iter_mut().for_each(|spec| spec.stack |= options.stack);
+        // A USDT probe has no stack of the kernel's.
+        specs.iter_mut().for_each(|spec| spec.stack |= options.stack && spec.probe_type != ProbeType::Usdt);
         let tracking = match collectors.iter().find_map(|running| running.needs.tracking.clone()) {
             Some(tracking) => tracking,
             // Packets are left out whole, so it must be known which is which.
@@ -218,7 +222,7 @@ impl<'k> Session<'k> {
         let wants_symbols = reads_paged_data
             || collectors.iter().any(|running| running.needs.symbols)
             // Stacks are named when they come, but the kernel tells addresses only to those who are privileged.
-            || specs.iter().any(|spec| spec.stack || spec.probe_type != ProbeType::RawTracepoint);
+            || specs.iter().any(|spec| spec.stack || spec.probe_type.is_function());
 
         let (probes, loaded, refused) = std::thread::scope(|scope| {
             // The largest single piece of work at start: it runs beside the others.
@@ -226,6 +230,7 @@ impl<'k> Session<'k> {
             let mut resolution = resolve(kernel, &specs)?;
             warnings.extend(resolution.warnings);
             warnings.extend(preflight::leave_out_silent(kernel, features, &mut resolution.probes)?);
+            warnings.extend(preflight::leave_out_usdt(features, &mut resolution.probes)?);
             if resolution.probes.is_empty() {
                 return Err(Error::new(ErrorKind::KernelLacks, "none of the probes exists on this kernel"));
             }
@@ -277,9 +282,11 @@ impl<'k> Session<'k> {
         let collectors_limits = collectors.iter().flat_map(|running| running.needs.limits.iter().copied());
         let limits = preflight::limits(kernel, features, &probes, collectors_limits);
         let growth = options.probe_stack.then(|| Growth::new(&probes));
+        let processes = Processes::watch(kernel, &probes);
         Ok(Self {
             kernel,
             growth,
+            processes,
             shows_packets: link_events,
             features,
             probes,
@@ -350,6 +357,7 @@ impl<'k> Session<'k> {
         let (sender, receiver) = reader::queue();
         let (kernel, features, shows_packets) = (self.kernel, self.features, self.shows_packets);
         let (loaded, counters, attachments) = (&self.loaded, &mut self.counters, &mut self.attachments);
+        let processes = &mut self.processes;
         let (written, losses) = std::thread::scope(|scope| {
             // In here: when this returns early, the queue closes and the writer ends.
             let mut collection = Collection {
@@ -358,6 +366,7 @@ impl<'k> Session<'k> {
                 features,
                 counters,
                 growth,
+                processes,
                 attachments,
                 sender,
                 reported: LossTable::new(),
@@ -430,6 +439,7 @@ pub struct Collection<'a> {
     features: Features,
     counters: &'a mut LossCounters,
     growth: Option<&'a Growth>,
+    processes: &'a mut Processes,
     attachments: &'a mut Attachments,
     sender: SyncSender<Message>,
     /// What the file has been told of.
@@ -473,6 +483,11 @@ impl Collection<'_> {
             self.counters.add(growth.names(), self.attachments);
         }
         Ok(added)
+    }
+
+    /// What became of the processes whose USDT probes are looked at since it was last asked, in words. Call it about once a second.
+    pub fn changed_processes(&mut self) -> Vec<String> {
+        self.processes.changes()
     }
 
     /// Gives up, in the calling thread, all privileges but those `kept` and what [`Collection::losses`] and [`Collection::grow`]

@@ -8,6 +8,9 @@
 #include <tracer/packet.h>
 #include <tracer/sampling.h>
 #include <tracer/tracking.h>
+#include <tracer/usdt.h>
+
+#include <bpf/bpf_tracing.h>
 
 volatile bool enabled;
 
@@ -65,6 +68,12 @@ __weak int filter_packet(u32 slot, u32 filter, u64 packet, u32 flags, u64 socket
 __weak int filter_metadata(u32 slot, u32 filter, u64 packet)
 {
 	return 1;
+}
+
+/* Stands in where there are no USDT probes. */
+__weak INTERNAL int read_usdt_argument(struct hit *hit, u32 number, u64 *value)
+{
+	return 0;
 }
 
 /* What is known about calls that have not returned yet. A call that never returns (its task died) is pushed out. */
@@ -248,6 +257,15 @@ static __always_inline void append_stack(struct hit *hit)
 	hit->length -= room - size;
 }
 
+static __always_inline void append_user(struct hit *hit)
+{
+	u64 *place = append(hit, COLLECTOR_CORE, CORE_USER, sizeof(*place));
+	const u32 offset = __builtin_offsetof(__typeof__(*__PT_REGS_CAST((struct pt_regs *)NULL)), __PT_IP_REG);
+
+	if (place && bpf_probe_read_kernel(place, sizeof(*place), hit->context + offset))
+		take_back(hit, sizeof(*place));
+}
+
 static __always_inline void send(struct hit *hit, struct scratch *scratch)
 {
 	u64 flags = BPF_RB_NO_WAKEUP;
@@ -285,6 +303,8 @@ static __always_inline void build_event(struct hit *hit, struct scratch *scratch
 	call_hooks(hit);
 	if (hit->context && hit->probe->flags & PROBE_STACK)
 		append_stack(hit);
+	if (hit->context && hit->probe->flags & PROBE_USER)
+		append_user(hit);
 
 	header->incomplete = hit->incomplete > 0xffff ? 0xffff : hit->incomplete;
 	if (hit->incomplete)

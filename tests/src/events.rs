@@ -53,7 +53,7 @@ impl Events {
 
     /// Those of probes.
     pub fn hits(&self) -> impl Iterator<Item = &Event> {
-        self.0.iter().filter(|event| event.0.get("kernel").is_some())
+        self.0.iter().filter(|event| ["kernel", "userspace"].iter().any(|section| event.0.get(section).is_some()))
     }
 
     /// Those of one probe.
@@ -98,9 +98,10 @@ impl Event {
         self.0.pointer(path).unwrap_or(&Value::Null)
     }
 
-    /// The probe's function or tracepoint.
+    /// The probe's function or tracepoint, or a USDT probe with its provider.
     pub fn symbol(&self) -> &str {
-        self.get("/kernel/symbol").as_str().unwrap_or_default()
+        let symbol = self.get("/kernel/symbol").as_str().or_else(|| self.get("/userspace/symbol").as_str());
+        symbol.unwrap_or_default()
     }
 
     /// The probe's type.

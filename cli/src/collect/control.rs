@@ -139,6 +139,7 @@ impl Control {
                     }
                     if looked.elapsed() >= TICK {
                         looked = Instant::now();
+                        collection.changed_processes().iter().for_each(report::warning);
                         let lost = lost_events(&collection.losses()?);
                         if lost > said {
                             report::warning(format_args!("{lost} events lost so far"));

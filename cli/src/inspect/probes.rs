@@ -44,6 +44,13 @@ struct Line<'a> {
     prototype: Option<&'a str>,
     packet: Option<Packet<'a>>,
     no_packet: Option<&'static str>,
+    /// Of a USDT probe: the file that it is in, the processes that run it, and where its arguments are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    processes: Option<&'a [i32]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    arguments: Option<&'a str>,
     collectors: Vec<&'static str>,
     probeable: bool,
     why_not: Option<String>,
@@ -87,6 +94,9 @@ impl<'a> Line<'a> {
                 from_entry: probe.probe_type == ProbeType::Kretprobe,
             }),
             no_packet: place.no_packet,
+            path: probe.user.as_ref().map(|user| &*user.path),
+            processes: probe.user.as_ref().map(|user| &*user.processes),
+            arguments: probe.user.as_ref().map(|user| &*user.arguments),
             collectors: speaking.map(|collector| collector.name).collect(),
             probeable: place.obstacle.is_none(),
             why_not: place.obstacle.as_ref().map(ToString::to_string),
@@ -105,6 +115,12 @@ impl<'a> Line<'a> {
         };
         if let Some(prototype) = self.prototype {
             line("", prototype);
+        }
+        if let (Some(path), Some(processes), Some(arguments)) = (self.path, self.processes, self.arguments) {
+            line("in: ", path);
+            let processes: Vec<String> = processes.iter().map(ToString::to_string).collect();
+            line("processes: ", &processes.join(", "));
+            line("arguments: ", if arguments.is_empty() { "none" } else { arguments });
         }
         match (&self.why_not, &self.packet) {
             (Some(why_not), _) => {

@@ -12,6 +12,7 @@ pub(crate) const FUNCTIONS_ONE_BY_ONE: &str = "attaches to functions one by one"
 pub(crate) const RETURNS_ONE_BY_ONE: &str = "attaches to returns one by one";
 pub(crate) const RETURNS_BY_ORDER: &str = "tells returns apart by their order only";
 pub(crate) const MODULES_NOT_DESCRIBED: &str = "does not say where functions of modules have their packets";
+pub(crate) const NO_USDT: &str = "does not tell programs at which USDT probe they are (that came with 5.15)";
 
 impl Kernel {
     /// What it can't do for a session that probes functions, with or without their returns.

@@ -44,6 +44,15 @@ pub enum AttachError {
     /// There is no tracepoint of this name; some that are similar.
     #[error("this kernel has no such tracepoint")]
     NoTracepoint(Vec<String>),
+    /// No process has this name or id; programs that run and have a similar one.
+    #[error("no such process runs")]
+    NoProcess(Vec<String>),
+    /// The program was built without USDT probes.
+    #[error("`{0}` has no USDT probes: it was built without them")]
+    NoUsdt(String),
+    /// The program has no USDT probe of this name; some that are similar.
+    #[error("the program has no such USDT probe")]
+    NoUsdtProbe(Vec<String>),
     /// A privilege is missing; what would be enough.
     #[error("the kernel does not permit it to this process")]
     NotPermitted(String),
@@ -60,7 +69,11 @@ impl AttachError {
 
     /// The error for which this is the reason.
     pub(crate) fn about(&self, what: &str) -> Error {
-        let kind = if matches!(self, Self::NotPermitted(_)) { ErrorKind::NotPermitted } else { ErrorKind::KernelLacks };
+        let kind = match self {
+            Self::NotPermitted(_) => ErrorKind::NotPermitted,
+            Self::NoProcess(_) | Self::NoUsdt(_) | Self::NoUsdtProbe(_) => ErrorKind::Failure,
+            _ => ErrorKind::KernelLacks,
+        };
         let error = Error::new(kind, format!("{what}: {self}"));
         match self.hint() {
             Some(hint) => error.with_hint(hint),
@@ -77,6 +90,18 @@ impl AttachError {
             Self::Suffixed(name) => Some(format!("`-p {name}` probes it, without its packet")),
             Self::Inlined | Self::Ambiguous(_) | Self::Blacklisted | Self::NotTraceable | Self::Refused => {
                 Some("probe a function that calls it, or that it calls".to_owned())
+            }
+            Self::NoProcess(similar) => {
+                Some(did_you_mean(similar).unwrap_or_else(|| "start it first".to_owned()))
+            }
+            Self::NoUsdt(_) => Some(
+                "many programs have them only when that was asked for as they were built (`--enable-usdt-probes`, `--enable-dtrace`)"
+                    .to_owned(),
+            ),
+            Self::NoUsdtProbe(similar) => {
+                Some(did_you_mean(similar).unwrap_or_else(|| {
+                    "`tracer inspect probes 'usdt:PROCESS:*'` shows those that there are".to_owned()
+                }))
             }
             Self::NotPermitted(enough) => Some(enough.clone()),
             Self::Other(_) => None,

@@ -10,6 +10,7 @@ use crate::kernel::btf::{Prototype, Target};
 use super::attach_error::{AttachError, list_obstacle, symbol_obstacle_of};
 use super::prototypes::{Described, Prototypes};
 use super::resolve::{has_tracepoint, needs_tracefs, probe, similar_tracepoints};
+use super::usdt::usdt_places;
 use super::{PacketPlace, Probe, ProbeSpec, ProbeType, matches};
 
 /// A place that was asked about.
@@ -64,7 +65,11 @@ pub fn inspect(kernel: &Kernel, specs: &[ProbeSpec]) -> Result<Inspection, Error
         let before = inspector.places.len();
         match spec.probe_type {
             ProbeType::RawTracepoint => inspector.tracepoints(spec)?,
-            _ => inspector.functions(spec),
+            ProbeType::Usdt => {
+                inspector.usdt(spec)?;
+                continue;
+            }
+            ProbeType::Kprobe | ProbeType::Kretprobe => inspector.functions(spec),
         }
         let fits = inspector.places.len() > before
             || inspector.known.iter().any(|(kind, name)| *kind == spec.probe_type && matches(&spec.target, name));
@@ -142,6 +147,26 @@ impl<'a> Inspector<'a> {
         Ok(())
     }
 
+    fn usdt(&mut self, spec: &ProbeSpec) -> Result<(), Error> {
+        let found = match usdt_places(self.kernel, &spec.target) {
+            Ok(found) => found,
+            Err(error) if spec.is_wildcard() => return Err(error.about(&format!("nothing fits `{spec}`"))),
+            Err(error) => {
+                self.add(Place { obstacle: Some(error), ..place(spec, &spec.target, None) });
+                return Ok(());
+            }
+        };
+        for (target, user) in found {
+            let (device, inode) = user.identity;
+            let found = place(spec, &target, None);
+            let probe = Probe { user: Some(user), ..found.probe };
+            if self.known.insert((spec.probe_type, format!("{device}:{inode}:{}", probe.symbol()))) {
+                self.places.push(Place { probe, ..found });
+            }
+        }
+        Ok(())
+    }
+
     fn tracepoint(&self, spec: &ProbeSpec, target: &str, name: &str) -> Place {
         place(spec, target, self.prototypes.tracepoints.get(name))
     }
@@ -168,6 +193,7 @@ fn place(spec: &ProbeSpec, target: &str, described: Option<&Described<'_>>) -> P
     let declaration = described.map(|described| described.types.declaration(probe.symbol(), &described.prototype));
     let no_packet = match described {
         _ if argument.is_some() => None,
+        None if spec.probe_type == ProbeType::Usdt => Some("it is in no function of the kernel"),
         None => Some("the kernel's types (BTF) don't describe it, or differently for functions of one name"),
         Some(described) => Some(why_no_packet(&described.prototype)),
     };
@@ -191,7 +217,10 @@ fn why_no_packet(prototype: &Prototype<'_>) -> &'static str {
 
 fn unseen(kernel: &Kernel, specs: &[ProbeSpec]) -> Vec<String> {
     let mut unseen = Vec::new();
-    let has_functions = specs.iter().any(|spec| spec.probe_type != ProbeType::RawTracepoint);
+    if specs.iter().all(|spec| spec.probe_type == ProbeType::Usdt) {
+        return unseen;
+    }
+    let has_functions = specs.iter().any(|spec| spec.probe_type.is_function());
     if has_functions && let Err(error) = kernel.symbols() {
         unseen.push(format!("{error}; which functions exist, and how often, is not known"));
     }

@@ -34,7 +34,11 @@ impl<'a> Prototypes<'a> {
     /// Reads what is needed for all specs in one pass over the types; modules only when vmlinux does not have it all.
     pub(super) fn read(kernel: &'a Kernel, specs: &[ProbeSpec]) -> Result<Self, Error> {
         let of_type = |is_tracepoint: bool| -> Vec<&str> {
-            let wanted = specs.iter().filter(|spec| (spec.probe_type == ProbeType::RawTracepoint) == is_tracepoint);
+            let wanted = specs.iter().filter(|spec| match spec.probe_type {
+                ProbeType::Kprobe | ProbeType::Kretprobe => !is_tracepoint,
+                ProbeType::RawTracepoint => is_tracepoint,
+                ProbeType::Usdt => false,
+            });
             wanted.map(|spec| spec.target.rsplit_once(':').map_or(&*spec.target, |(_, name)| name)).collect()
         };
         let functions = NameSet::new(&of_type(false));

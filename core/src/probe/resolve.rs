@@ -10,6 +10,7 @@ use crate::similar::similar;
 
 use super::attach_error::AttachError;
 use super::prototypes::{Described, Prototypes};
+use super::usdt::usdt_places;
 use super::{ArgumentType, Origin, PacketPlace, Probe, ProbeSpec, ProbeType, matches};
 
 /// Programs reach this many arguments of a function on the stack and in registers; no function of the kernel has more.
@@ -52,6 +53,7 @@ pub fn resolve(kernel: &Kernel, specs: &[ProbeSpec]) -> Result<Resolution, Error
         let outcome = match spec.probe_type {
             ProbeType::Kprobe | ProbeType::Kretprobe => resolver.functions(spec, &prototypes),
             ProbeType::RawTracepoint => resolver.tracepoints(spec, &prototypes),
+            ProbeType::Usdt => resolver.usdt(spec),
         };
         match outcome {
             Err(error) if spec.origin == Origin::Named => return Err(error),
@@ -128,22 +130,7 @@ impl<'a> Resolver<'a> {
 
     fn add(&mut self, spec: &ProbeSpec, target: &str, described: Option<&Described<'_>>) -> Result<(), Error> {
         if let Some(&index) = self.known.get(&(spec.probe_type, target.to_owned())) {
-            let probe = &mut self.found.probes[index];
-            probe.stack |= spec.stack;
-            let is_named = spec.origin == Origin::Named && !spec.is_wildcard();
-            // The filter of a probe that is named counts more than that of a wildcard or a profile.
-            if spec.filter.is_some() && spec.filter != probe.filter {
-                if probe.filter.is_some() && is_named && probe.origin == Origin::Named {
-                    return Err(Error::new(ErrorKind::Usage, format!("`{probe}` is given two different filters")));
-                }
-                if probe.filter.is_none() || is_named {
-                    probe.filter.clone_from(&spec.filter);
-                }
-            }
-            if is_named {
-                probe.origin = Origin::Named;
-            }
-            return Ok(());
+            return self.merge(spec, index);
         }
         let probe = probe(spec, target, described);
         if probe.packet == PacketPlace::Nowhere && spec.origin == Origin::Named {
@@ -155,9 +142,51 @@ impl<'a> Resolver<'a> {
                 .warnings
                 .push(format!("`{target}` {why}: its events will say when it ran, not for which packet"));
         }
-        self.known.insert((spec.probe_type, target.to_owned()), self.found.probes.len());
-        self.found.probes.push(probe);
+        self.push(target.to_owned(), probe);
         Ok(())
+    }
+
+    fn usdt(&mut self, spec: &ProbeSpec) -> Result<(), Error> {
+        let places = usdt_places(self.kernel, &spec.target)
+            .map_err(|error| error.about(&format!("`{spec}` can't be probed")))?;
+        for (target, place) in places {
+            let probe = Probe { user: Some(place.clone()), ..probe(spec, &target, None) };
+            // A process may be asked for by its id and by its name.
+            let (device, inode) = place.identity;
+            let key = format!("{device}:{inode}:{}", probe.symbol());
+            if let Some(&index) = self.known.get(&(spec.probe_type, key.clone())) {
+                self.found.probes[index].user.iter_mut().for_each(|known| known.join(&place));
+                self.merge(spec, index)?;
+            } else {
+                self.push(key, probe);
+            }
+        }
+        Ok(())
+    }
+
+    /// What is asked for twice is one probe.
+    fn merge(&mut self, spec: &ProbeSpec, index: usize) -> Result<(), Error> {
+        let probe = &mut self.found.probes[index];
+        probe.stack |= spec.stack;
+        let is_named = spec.origin == Origin::Named && !spec.is_wildcard();
+        // The filter of a probe that is named counts more than that of a wildcard or a profile.
+        if spec.filter.is_some() && spec.filter != probe.filter {
+            if probe.filter.is_some() && is_named && probe.origin == Origin::Named {
+                return Err(Error::new(ErrorKind::Usage, format!("`{probe}` is given two different filters")));
+            }
+            if probe.filter.is_none() || is_named {
+                probe.filter.clone_from(&spec.filter);
+            }
+        }
+        if is_named {
+            probe.origin = Origin::Named;
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, key: String, probe: Probe) {
+        self.known.insert((probe.probe_type, key), self.found.probes.len());
+        self.found.probes.push(probe);
     }
 }
 
@@ -178,6 +207,7 @@ pub(super) fn probe(spec: &ProbeSpec, target: &str, described: Option<&Described
         socket_argument: pointer_to("sock"),
         arguments: described.map_or_else(Vec::new, |described| typed_arguments(&described.prototype, reachable)),
         packet_may_be_gone: PACKET_MAY_BE_GONE.contains(&(spec.probe_type, target)),
+        user: None,
     }
 }
 

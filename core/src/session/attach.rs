@@ -5,7 +5,7 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
-use libbpf_rs::{AsRawLibbpf as _, MapCore as _, MapFlags, Object, ProgramMut};
+use libbpf_rs::{AsRawLibbpf as _, Link, MapCore as _, MapFlags, Object, ProgramMut, UsdtOpts};
 
 use tracer_ebpf::wire;
 
@@ -17,6 +17,7 @@ use crate::probe::{AttachError, Origin, Probe, ProbeType, explain};
 
 use super::kprobe::{KprobeSource, allow_open_files, close_all};
 use super::load::{Loaded, c_name, tracepoint_program};
+use super::messages;
 
 /// How a probe was attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub enum Means {
     Kprobe,
     /// By a raw tracepoint.
     RawTracepoint,
+    /// By uprobes, at all places in a file where it is.
+    Usdt,
 }
 
 impl Means {
@@ -39,6 +42,7 @@ impl Means {
             Self::KprobeSession => "kprobe.session",
             Self::Kprobe => "kprobe",
             Self::RawTracepoint => "raw_tracepoint",
+            Self::Usdt => "usdt",
         }
     }
 }
@@ -50,6 +54,9 @@ pub struct AttachTable {
     pub outcomes: Vec<Result<Means, AttachError>>,
 }
 
+/// What libbpf calls all processes, those to come too.
+const ALL_PROCESSES: i32 = -1;
+
 /// What keeps the probes attached; dropping it detaches them all.
 #[derive(Default)]
 pub(super) struct Attachments {
@@ -57,6 +64,8 @@ pub(super) struct Attachments {
     fds: Vec<(String, OwnedFd)>,
     /// Copies of raw tracepoint programs.
     programs: Vec<OwnedFd>,
+    /// One for each file, or for each process. libbpf keeps more of them than descriptors.
+    usdt: Vec<Link>,
 }
 
 impl Attachments {
@@ -102,6 +111,7 @@ pub(super) fn attach(
     attacher.functions(ProbeType::Kprobe)?;
     attacher.functions(ProbeType::Kretprobe)?;
     attacher.tracepoints()?;
+    attacher.usdt()?;
     let not_tried = || Err(AttachError::Other("it was not tried".to_owned()));
     let outcomes: Vec<_> = attacher.outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(not_tried)).collect();
     for (probe, outcome) in probes.iter().zip(&outcomes) {
@@ -338,6 +348,44 @@ impl<'a> Attacher<'a> {
             });
         }
         Ok(())
+    }
+}
+
+impl Attacher<'_> {
+    fn usdt(&mut self) -> Result<(), Error> {
+        for (index, probe) in self.probes.iter().enumerate() {
+            let Some(place) = &probe.user else { continue };
+            let program = self.program("usdt_probe")?;
+            let (provider, name) = probe.symbol().split_once(':').unwrap_or_default();
+            // A library is everybody's: there, only the processes that were asked for are looked at.
+            let processes = if place.is_program { &[ALL_PROCESSES][..] } else { &place.processes };
+            let mut outcome = Err(AttachError::NoProcess(Vec::new()));
+            for &process in processes {
+                let cookie = UsdtOpts { cookie: index as u64, ..Default::default() };
+                match program.attach_usdt_with_opts(process, place.file.path(), provider, name, cookie) {
+                    Ok(link) => {
+                        self.attachments.usdt.push(link);
+                        outcome = Ok(Means::Usdt);
+                    }
+                    // One of several may have ended.
+                    Err(_) if outcome.is_ok() => {}
+                    Err(error) => outcome = Err(self.explain_usdt(&error)),
+                }
+            }
+            self.outcomes[index] = Some(outcome);
+        }
+        Ok(())
+    }
+
+    fn explain_usdt(&self, error: &libbpf_rs::Error) -> AttachError {
+        if error.kind() == libbpf_rs::ErrorKind::PermissionDenied {
+            return AttachError::NotPermitted(privileges::enough(self.kernel));
+        }
+        // Its first line is about what libbpf was told, which the user did not.
+        let said = messages::take();
+        let reason =
+            said.lines().last().map(|line| format!(": {}", line.trim_start_matches("libbpf: "))).unwrap_or_default();
+        AttachError::Other(format!("{error:#}{reason}"))
     }
 }
 

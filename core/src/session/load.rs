@@ -54,6 +54,17 @@ impl Plan<'_> {
             || self.may_grow && probe_type == ProbeType::Kprobe
     }
 
+    /// The probes that hooks know by a number, each once.
+    fn known_probes(&self) -> Vec<(ProbeType, String)> {
+        let mut known = Vec::new();
+        for (spec, _) in self.collectors.iter().flat_map(|running| &running.needs.known_probes) {
+            if mark(&known, spec.probe_type, spec.symbol()) == 0 {
+                known.push((spec.probe_type, spec.symbol().to_owned()));
+            }
+        }
+        known
+    }
+
     /// The arguments that collectors want, each once: where one stands here is its slot.
     fn wanted_arguments(&self) -> Vec<&'static WantedArgument> {
         let mut wanted = Vec::new();
@@ -64,6 +75,12 @@ impl Plan<'_> {
         }
         wanted
     }
+}
+
+/// The number under which hooks know a probe; 0: under none.
+fn mark(known: &[(ProbeType, String)], probe_type: ProbeType, symbol: &str) -> u8 {
+    let at = known.iter().position(|(known, name)| *known == probe_type && name == symbol);
+    at.map_or(0, |at| (at + 1) as u8)
 }
 
 /// What a loaded program costs.
@@ -240,6 +257,9 @@ fn attempt(plan: &Plan<'_>, collectors: &[usize], filters: &[Vec<u8>]) -> Result
     if plan.has(ProbeType::RawTracepoint) {
         parts.push(objects::RAW_TRACEPOINT);
     }
+    if plan.has(ProbeType::Usdt) {
+        parts.push(objects::USDT);
+    }
     parts.extend(filters.iter().map(Vec::as_slice));
     parts.extend(hooks.clone().map(|running| running.collector.hook.object));
     let linked = super::link::link(&parts)?;
@@ -274,6 +294,11 @@ fn attempt(plan: &Plan<'_>, collectors: &[usize], filters: &[Vec<u8>]) -> Result
     for (argument, variable) in hooks.clone().flat_map(|running| &running.needs.arguments) {
         let slot = wanted.iter().position(|wanted| wanted == argument).unwrap_or_default() as u32;
         constants.push((variable, slot.to_ne_bytes().to_vec()));
+    }
+    let known = plan.known_probes();
+    for (spec, variable) in hooks.clone().flat_map(|running| &running.needs.known_probes) {
+        let mark = u32::from(mark(&known, spec.probe_type, spec.symbol()));
+        constants.push((variable, mark.to_ne_bytes().to_vec()));
     }
     variables.set_constants(&mut open, &constants)?;
     set_sizes(&mut open, plan, event_size)?;
@@ -353,6 +378,7 @@ fn choose_programs(open: &mut OpenObject, plan: &Plan<'_>) {
             "kprobe_multi" => plan.has(ProbeType::Kprobe) && plan.features.kprobe_multi,
             "kretprobe_entry" | "kretprobe_single" => plan.has(ProbeType::Kretprobe) && !plan.features.kprobe_session,
             "kretprobe_session" => plan.has(ProbeType::Kretprobe) && plan.features.kprobe_session,
+            "usdt_probe" => plan.has(ProbeType::Usdt),
             other => tracepoints.iter().any(|needed| needed == other) || plan.tracking.contains(&other),
         };
         program.set_autoload(needed);
@@ -364,6 +390,8 @@ struct ProbeConfigurer {
     /// Those that look at the probes, one bit for each.
     collectors: u32,
     wanted: Vec<&'static WantedArgument>,
+    /// Probes that hooks know by their number here, from 1.
+    known: Vec<(ProbeType, String)>,
     /// The filter of probes that have none of their own.
     filter: FilterText,
     /// All filters: their text, and the flags that they put on probes with a packet and on those without.
@@ -378,6 +406,7 @@ impl ProbeConfigurer {
         Self {
             collectors,
             wanted: plan.wanted_arguments(),
+            known: plan.known_probes(),
             filter: plan.filter.clone(),
             filters: plan.filters.iter().map(|filter| (filter.text.clone(), flags(filter))).collect(),
             first_added: plan.probes.len() + LINK_PLACES.len(),
@@ -399,6 +428,9 @@ impl ProbeConfigurer {
         }
         if probe.probe_type == ProbeType::RawTracepoint {
             flags |= wire::PROBE_TRACEPOINT;
+        }
+        if probe.user.is_some() {
+            flags |= wire::PROBE_USER;
         }
         let mut arguments = [none; wire::ARGUMENT_SLOTS as usize];
         for (slot, wanted) in arguments.iter_mut().zip(&self.wanted) {
@@ -425,6 +457,7 @@ impl ProbeConfigurer {
                 .unwrap_or(none),
             filter,
             arguments,
+            mark: mark(&self.known, probe.probe_type, probe.symbol()),
             ..Default::default()
         }
     }

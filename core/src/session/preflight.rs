@@ -4,6 +4,7 @@
 use crate::error::{Error, ErrorKind};
 use crate::kernel::Kernel;
 use crate::kernel::features::Features;
+use crate::kernel::limits::NO_USDT;
 use crate::kernel::privileges;
 use crate::kernel::settings::Lockdown;
 use crate::probe::{Origin, Probe, ProbeType, symbol_obstacle};
@@ -48,7 +49,7 @@ pub(super) fn leave_out_silent(
     let is_silent = |probe: &Probe| match probe.probe_type {
         ProbeType::Kprobe => ftrace_off || kprobes_off && !features.kprobe_multi,
         ProbeType::Kretprobe => ftrace_off || kprobes_off && !features.kprobe_session,
-        ProbeType::RawTracepoint => false,
+        ProbeType::RawTracepoint | ProbeType::Usdt => false,
     };
     let silent = probes.iter().filter(|probe| is_silent(probe)).count();
     if silent == 0 {
@@ -66,14 +67,33 @@ pub(super) fn leave_out_silent(
     Ok(Some(format!("{error}; {}", error.hint().unwrap_or_default())))
 }
 
+/// Leaves out USDT probes where the kernel can't tell a program which one it is at. Returns a warning when there were any.
+///
+/// # Errors
+/// When the user named one of them.
+pub(super) fn leave_out_usdt(features: Features, probes: &mut Vec<Probe>) -> Result<Option<String>, Error> {
+    let is_usdt = |probe: &Probe| probe.probe_type == ProbeType::Usdt;
+    if features.cookies || !probes.iter().any(is_usdt) {
+        return Ok(None);
+    }
+    let error = |what: &str| Error::new(ErrorKind::KernelLacks, format!("{what}: this kernel {NO_USDT}"));
+    if let Some(named) = probes.iter().find(|probe| is_usdt(probe) && probe.origin == Origin::Named) {
+        return Err(error(&format!("`{named}` can't be probed")));
+    }
+    probes.retain(|probe| !is_usdt(probe));
+    Ok(Some(error("USDT probes are left out").to_string()))
+}
+
 /// Refuses a function that the user named and that the symbols say can't be probed.
 ///
 /// # Errors
 /// The reason.
 pub(super) fn refuse_impossible(kernel: &Kernel, probe: &Probe) -> Result<(), Error> {
     match probe.probe_type {
-        ProbeType::RawTracepoint => Ok(()),
-        _ => symbol_obstacle(kernel, &probe.target).map_or(Ok(()), |obstacle| Err(obstacle.about_probe(probe))),
+        ProbeType::RawTracepoint | ProbeType::Usdt => Ok(()),
+        ProbeType::Kprobe | ProbeType::Kretprobe => {
+            symbol_obstacle(kernel, &probe.target).map_or(Ok(()), |obstacle| Err(obstacle.about_probe(probe)))
+        }
     }
 }
 
@@ -82,7 +102,7 @@ pub(super) fn refuse_impossible(kernel: &Kernel, probe: &Probe) -> Result<(), Er
 /// # Errors
 /// That.
 pub(super) fn refuse_unknown_addresses(kernel: &Kernel, features: Features, probes: &[Probe]) -> Result<(), Error> {
-    let has_functions = probes.iter().any(|probe| probe.probe_type != ProbeType::RawTracepoint);
+    let has_functions = probes.iter().any(|probe| probe.probe_type.is_function());
     if features.cookies || !has_functions || kernel.symbols().is_ok_and(|symbols| !symbols.hides_addresses()) {
         return Ok(());
     }

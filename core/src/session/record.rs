@@ -8,7 +8,10 @@ use std::collections::hash_map::Entry;
 use tracer_ebpf::wire;
 
 use crate::collector::{Decode, DecodeError, Wire as _};
-use crate::event::core_sections::{CommonSection, KernelProbeType, KernelSection, Loss, LossSection, PacketKey, Task};
+use crate::event::core_sections::{
+    CommonSection, KernelProbeType, KernelSection, Loss, LossSection, PacketKey, Task, UserspaceProbeType,
+    UserspaceSection,
+};
 use crate::event::json::EventJson;
 use crate::event::verdict_section::InFlightSection;
 use crate::kernel::Kernel;
@@ -25,7 +28,7 @@ pub(super) struct Recorder<'k> {
     /// By collector number.
     decoders: Vec<Option<&'k mut dyn Decode>>,
     /// Those of the session, and the places where tracking makes events of its own.
-    probes: Vec<(String, KernelProbeType)>,
+    probes: Vec<Place>,
     frames: HashMap<u64, Cow<'static, str>>,
     json: EventJson,
     /// The index of the first probe that is added while collection goes on, if any are.
@@ -36,6 +39,27 @@ pub(super) struct Recorder<'k> {
     /// Records that could not be read, and what was wrong with the first.
     pub(super) unreadable: u64,
     pub(super) first_error: Option<DecodeError>,
+}
+
+/// What is written about a probe.
+enum Place {
+    Kernel { symbol: String, probe_type: KernelProbeType },
+    User { symbol: String, path: String },
+}
+
+impl Place {
+    fn of(probe: &Probe) -> Self {
+        let probe_type = match probe.probe_type {
+            ProbeType::Kprobe => KernelProbeType::Kprobe,
+            ProbeType::Kretprobe => KernelProbeType::Kretprobe,
+            ProbeType::RawTracepoint => KernelProbeType::RawTracepoint,
+            ProbeType::Usdt => {
+                let path = probe.user.as_ref().map(|place| place.path.clone()).unwrap_or_default();
+                return Self::User { symbol: probe.symbol().to_owned(), path };
+            }
+        };
+        Self::Kernel { symbol: probe.target.clone(), probe_type }
+    }
 }
 
 impl<'k> Recorder<'k> {
@@ -54,14 +78,10 @@ impl<'k> Recorder<'k> {
             }
             by_number[number] = Some(&mut *running.decoder);
         }
-        let probe_type = |probe: &Probe| match probe.probe_type {
-            ProbeType::Kprobe => KernelProbeType::Kprobe,
-            ProbeType::Kretprobe => KernelProbeType::Kretprobe,
-            ProbeType::RawTracepoint => KernelProbeType::RawTracepoint,
-        };
-        let places = LINK_PLACES.iter().map(|place| ((*place).to_owned(), KernelProbeType::Kretprobe));
-        let probes: Vec<_> =
-            probes.iter().map(|probe| (probe.target.clone(), probe_type(probe))).chain(places).collect();
+        let places = LINK_PLACES
+            .iter()
+            .map(|place| Place::Kernel { symbol: (*place).to_owned(), probe_type: KernelProbeType::Kretprobe });
+        let probes: Vec<_> = probes.iter().map(Place::of).chain(places).collect();
         Self {
             symbols: kernel.symbol_source(),
             decoders: by_number,
@@ -116,7 +136,7 @@ impl<'k> Recorder<'k> {
         while let Some(probe) = self.growth.and_then(|growth| growth.added(self.probes.len() - self.first_added))
             && self.probes.len() <= index
         {
-            self.probes.push((probe.target, KernelProbeType::Kprobe));
+            self.probes.push(Place::of(&probe));
             self.stored.push(0);
         }
     }
@@ -127,7 +147,7 @@ impl<'k> Recorder<'k> {
         if probe >= self.probes.len() {
             self.learn(probe);
         }
-        let (symbol, probe_type) = self.probes.get(probe).ok_or(DecodeError::Kind(wire::COLLECTOR_CORE as u8))?;
+        let place = self.probes.get(probe).ok_or(DecodeError::Kind(wire::COLLECTOR_CORE as u8))?;
 
         self.json.begin();
         // SAFETY: `c_char` and `u8` are both one byte, for which any value is valid.
@@ -138,16 +158,31 @@ impl<'k> Recorder<'k> {
             task: Some(Task { pid: header.process_id as i32, tgid: header.thread_id as i32, comm: text(&comm) }),
         })?;
 
-        let stack = find_stack(rest)?;
-        let frames: Option<Vec<Cow<'_, str>>> = match stack {
-            None => None,
-            Some(stack) => Some(name_frames(&self.symbols, &mut self.frames, self.growth, stack)),
-        };
-        self.json.section(&KernelSection {
-            symbol: Cow::Borrowed(symbol),
-            probe_type: *probe_type,
-            stack_trace: frames.map(Cow::Owned),
-        })?;
+        match place {
+            Place::Kernel { symbol, probe_type } => {
+                let frames: Option<Vec<Cow<'_, str>>> = match find_section(rest, wire::CORE_STACK)? {
+                    None => None,
+                    Some(stack) => Some(name_frames(&self.symbols, &mut self.frames, self.growth, stack)),
+                };
+                self.json.section(&KernelSection {
+                    symbol: Cow::Borrowed(symbol),
+                    probe_type: *probe_type,
+                    stack_trace: frames.map(Cow::Owned),
+                })?;
+            }
+            Place::User { symbol, path } => {
+                let ip = find_section(rest, wire::CORE_USER)?.and_then(|bytes| bytes.try_into().ok());
+                self.json.section(&UserspaceSection {
+                    probe_type: UserspaceProbeType::Usdt,
+                    symbol: Cow::Borrowed(symbol),
+                    // It is there, unless there was no room for it, which is counted.
+                    ip: ip.map_or(0, u64::from_ne_bytes),
+                    path: Cow::Borrowed(path),
+                    pid: header.process_id as i32,
+                    tid: header.thread_id as i32,
+                })?;
+            }
+        }
 
         while !rest.is_empty() {
             let (section, bytes, behind) = split_section(rest)?;
@@ -177,11 +212,11 @@ fn split_section(bytes: &[u8]) -> Result<(wire::section_header, &[u8], &[u8]), D
     Ok((section, own, behind))
 }
 
-/// The stack stands behind the sections of the collectors, but belongs into the section in front of them.
-fn find_stack(mut rest: &[u8]) -> Result<Option<&[u8]>, DecodeError> {
+/// What the core adds stands behind the sections of the collectors, but belongs into the section in front of them.
+fn find_section(mut rest: &[u8], kind: wire::core_section) -> Result<Option<&[u8]>, DecodeError> {
     while !rest.is_empty() {
         let (section, bytes, behind) = split_section(rest)?;
-        if u32::from(section.collector) == wire::COLLECTOR_CORE && u32::from(section.kind) == wire::CORE_STACK {
+        if u32::from(section.collector) == wire::COLLECTOR_CORE && u32::from(section.kind) == kind {
             return Ok(Some(bytes));
         }
         rest = behind;
@@ -312,6 +347,7 @@ mod tests {
             socket_argument: None,
             arguments: Vec::new(),
             packet_may_be_gone: false,
+            user: None,
         };
         let mut running = [Running {
             collector: &COLLECTOR,

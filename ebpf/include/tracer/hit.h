@@ -85,7 +85,18 @@ struct hit {
 	bool is_return;
 	/* What the program was started with, for bpf_get_stack. */
 	void *context;
+	/* Where the arguments of a USDT probe are: see tracer/usdt.h. NULL: it is none. */
+	const struct __bpf_usdt_spec *usdt;
 };
+
+/*
+ * Whether this is a probe that the hook's collector brought (`Needs::known_probe`). `mark` is a `const volatile u32` of the hook, which
+ * the session sets.
+ */
+static __always_inline bool is_probe(struct hit *hit, u32 mark)
+{
+	return mark && hit->probe->mark == mark;
+}
 
 /* Says that something which belongs into the event is missing from it. */
 static __always_inline void incomplete(struct hit *hit)

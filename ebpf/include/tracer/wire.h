@@ -73,6 +73,8 @@ enum probe_flags {
 	PROBE_FILTER_NEEDS_PACKET = 64,
 	/* A tracepoint: its programs see the arguments one after the other, not registers. */
 	PROBE_TRACEPOINT = 128,
+	/* A place in a program: the registers are those of user space, and there is no packet. */
+	PROBE_USER = 256,
 };
 
 /* Filters are numbered from 1 on: one bit for each says which a packet has passed. */
@@ -138,7 +140,9 @@ struct probe_config {
 	__u8 socket_argument;
 	/* What collectors asked for, by slot. */
 	__u8 arguments[ARGUMENT_SLOTS];
-	__u8 padding[3];
+	/* The number under which the hooks of collectors know it, 0: under none. */
+	__u8 mark;
+	__u8 padding[2];
 };
 
 /* The beginning of every record in the ring. */
@@ -171,6 +175,8 @@ struct section_header {
 enum core_section {
 	/* Return addresses, __u64 each, innermost first. */
 	CORE_STACK = 0,
+	/* Where in its program a process was, __u64; of every PROBE_USER. */
+	CORE_USER = 1,
 };
 
 /* Why an event, or a part of one, is missing. */

@@ -15,4 +15,5 @@ mod payload;
 mod privileges;
 mod probe_stack;
 mod transformations;
+mod usdt;
 mod verdicts;
