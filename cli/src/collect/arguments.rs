@@ -23,7 +23,7 @@ pub(crate) struct CollectArgs {
     /// with `auto` they do where no other probe is asked for
     #[arg(short, long, value_name = "NAME", value_delimiter = ',')]
     collectors: Vec<String>,
-    /// Where to look: `[TYPE:]TARGET[/stack]`, with TYPE kprobe (k), kretprobe (kr) or raw_tracepoint (tp). `*` stands for
+    /// Where to look: `[TYPE:]TARGET[/stack]`, with TYPE kprobe (k), kretprobe (kr), raw_tracepoint (tp) or usdt. `*` stands for
     /// anything. `/filter=PCAP_FILTER` and `/meta=META_FILTER` give a probe a filter of its own, in place of `-f` and `-m`.
     /// May be given several times; without it, packets are seen entering and leaving devices, and being dropped
     #[arg(short, long = "probe", value_name = "PROBE")]

@@ -380,6 +380,26 @@ mod tests {
     }
 
     #[test]
+    fn a_hit_in_a_program_says_where() {
+        let place = super::Place::User { symbol: "main:run_start".to_owned(), path: "/usr/sbin/a".to_owned() };
+        with_recorder(|recorder| {
+            recorder.probes[0] = place;
+            let ip = 0x1234_u64.to_ne_bytes();
+            let record = record(&[(wire::COLLECTOR_CORE, wire::CORE_USER as u8, &ip)]);
+            let line = recorder.event(&record).map(|line| String::from_utf8_lossy(line).into_owned());
+            assert_eq!(
+                line.as_deref(),
+                Some(concat!(
+                    r#"{"common":{"timestamp":7,"smp_id":1,"task":{"pid":5,"tgid":6,"comm":""}},"#,
+                    r#""userspace":{"probe_type":"usdt","symbol":"main:run_start","ip":4660,"path":"/usr/sbin/a","pid":5,"tid":6},"#,
+                    r#""lengths":[]}"#,
+                    "\n"
+                ))
+            );
+        });
+    }
+
+    #[test]
     fn a_record_that_is_cut_off_anywhere_is_counted() {
         with_recorder(|recorder| {
             let whole = record(&[(2, 0, b"abc")]);

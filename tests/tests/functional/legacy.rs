@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! On 5.10: it starts, shows packets, and says what it can't do there.
 //!
-//! Cost: one topology and one session a test, 3 s, and for hundreds of functions half a minute; seven tests.
+//! Cost: one topology and one session a test, 3 s, and for hundreds of functions half a minute; eight tests.
 
 use anyhow::Result;
 use serde_json::Value;
 use tracer_tests::{Event, Snmp, Topology, Tracer, until, until_detached, until_kprobes};
 
+use crate::everywhere::usdt;
 use crate::full::all_probes;
 
 #[test]
@@ -217,4 +218,13 @@ fn ctrl_c_while_attaching_ends_it_at_once() -> Result<()> {
 #[test]
 fn a_signal_ends_it_while_it_detaches() -> Result<()> {
     all_probes::signal_while_detaching()
+}
+
+#[test]
+fn usdt_probes_are_refused_with_the_reason() -> Result<()> {
+    let _program = usdt::program()?;
+    let ended = Tracer::run(["collect", "-p", "usdt:usdt:tracer_test:forms"])?;
+    assert_eq!(ended.code(), 4, "{}", ended.stderr);
+    assert!(ended.stderr.contains("does not tell programs at which USDT probe they are"), "{}", ended.stderr);
+    Ok(())
 }

@@ -13,17 +13,23 @@ use clap::{ArgMatches, Command};
 use tracer_core::collector::{self, Collector};
 use tracer_core::filter::{Filter, FilterText, PacketPrograms};
 use tracer_core::kernel::Kernel;
+use tracer_core::kernel::features::Features;
 use tracer_core::kernel::tunnels::TunnelPorts;
 use tracer_core::probe::{PacketPlace, ProbeSpec, resolve};
 use tracer_core::session::{Chosen, Options, Session};
 use tracer_filters::packet::PacketFilter;
 use tracer_tests::run;
 
+use crate::everywhere::usdt;
+
 /// The kernel's limit is a million; loading takes long before that. 5.10 does not tell: all are 0 there.
 const MOST_VERIFIED: u32 = 200_000;
 
 /// Every type of probe; tracepoints are chosen by how many of their arguments are read.
 const PROBES: [&str; 3] = ["k:ip_rcv", "kr:ip_local_deliver", "k:tcp_v4_send_synack"];
+
+/// Of the program that is made for tests.
+const USDT_PROBE: &str = "usdt:usdt:tracer_test:forms";
 
 /// One tracepoint for each number of arguments that are read at any tracepoint of this kernel.
 static TRACEPOINTS: LazyLock<BTreeMap<u8, String>> = LazyLock::new(|| tracepoints().expect("there are tracepoints"));
@@ -84,7 +90,13 @@ fn opens(arguments: &[&str], change: impl FnOnce(&mut Options<'_>) -> Result<()>
     let collectors = collector::all()?;
     let arguments_matched = matches(&collectors, arguments)?;
     let kernel = Kernel::new("/");
-    let probes: Vec<&str> = PROBES.into_iter().chain(TRACEPOINTS.values().map(String::as_str)).collect();
+    let mut probes: Vec<&str> = PROBES.into_iter().chain(TRACEPOINTS.values().map(String::as_str)).collect();
+    let _program = usdt::program()?;
+    // Not on 5.10.
+    let has_usdt = Features::probe(&kernel)?.cookies;
+    if has_usdt {
+        probes.push(USDT_PROBE);
+    }
     let mut options = options(&collectors, &arguments_matched, &probes)?;
     change(&mut options)?;
     let session = Session::open(&kernel, options)?;
@@ -101,7 +113,8 @@ fn opens(arguments: &[&str], change: impl FnOnce(&mut Options<'_>) -> Result<()>
     }
     tracer_tests::note(report);
     let tracepoints = TRACEPOINTS.keys().map(|number| format!("raw_tracepoint_{number}"));
-    for kind in ["kprobe_".to_owned(), "kretprobe_".to_owned()].into_iter().chain(tracepoints) {
+    let usdt = has_usdt.then(|| "usdt_probe".to_owned());
+    for kind in ["kprobe_".to_owned(), "kretprobe_".to_owned()].into_iter().chain(tracepoints).chain(usdt) {
         programs
             .iter()
             .find(|program| program.name.starts_with(&kind))

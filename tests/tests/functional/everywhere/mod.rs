@@ -15,5 +15,5 @@ mod payload;
 mod privileges;
 mod probe_stack;
 mod transformations;
-mod usdt;
+pub(crate) mod usdt;
 mod verdicts;

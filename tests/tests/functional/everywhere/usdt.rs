@@ -21,7 +21,7 @@ use crate::verifier::{matches, options};
 /// See `tests/programs/usdt.c`.
 const PROGRAM: &str = env!("USDT_PROGRAM");
 
-fn program() -> Result<Process> {
+pub(crate) fn program() -> Result<Process> {
     let process = Process::start(&mut Command::new(PROGRAM))?;
     process.stdout_line("`begun`", |line| line.trim_end() == "begun")?;
     Ok(process)
