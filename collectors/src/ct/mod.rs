@@ -133,6 +133,11 @@ fn watch_lives(kernel: &Kernel, needs: &mut Needs) -> Result<(), Error> {
         )
         .with_hint("`modprobe nf_conntrack` loads it"));
     }
+    // Then the module itself calls a part of the function, which nobody describes.
+    if kernel.symbols().is_ok_and(|symbols| symbols.addresses("nf_ct_delete.part.0").next().is_some()) {
+        needs
+            .limit("tells of the end of connections only where it is asked for, or found, from outside `nf_conntrack`");
+    }
     for (probe_type, target, _) in LIFE {
         needs.watch(ProbeSpec::at(probe_type, target));
     }

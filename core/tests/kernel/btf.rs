@@ -30,7 +30,7 @@ fn tells_a_packet_from_a_pointer_to_one() {
             r#"a: Struct("sk_buff")"#,
             r#"b: PointerToStruct("sk_buff")"#,
             "c: Other",
-            "d: Other",
+            "d: Integer",
             "e: Value",
             r#": Struct("sk_buff")"#
         ]

@@ -116,6 +116,7 @@ fn lists_all_with_their_origin_by_name_and_importance() {
         [
             ("all-skb", &Origin::BuiltIn { name: "all-skb" }, true),
             ("broken", &Origin::File(broken), false),
+            ("ct", &Origin::BuiltIn { name: "ct" }, true),
             ("dropmon", &Origin::BuiltIn { name: "dropmon" }, true),
             ("generic", &Origin::File(own), true),
             ("generic", &Origin::File(team), true),
