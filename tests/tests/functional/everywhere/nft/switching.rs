@@ -54,11 +54,11 @@ fn killed_in_the_middle_it_leaves_nothing_behind() -> Result<()> {
     let name = table.trim_start_matches("table ").to_owned();
     assert!(run("nft", ["delete", "table"].into_iter().chain(name.split(' '))).is_err());
     let start = Instant::now();
-    let recorded = recording.stop(libc::SIGKILL)?;
-    assert_eq!(recorded.ended.code(), 128 + libc::SIGKILL);
+    recording.process.signal(libc::SIGKILL)?;
     until("its table is gone", || Ok(ruleset()? == before))?;
-    // With what it takes to look, in an emulated machine.
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    // A second, and what it takes to look, which is another one on an emulated and busy machine.
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    assert_eq!(recording.wait()?.ended.code(), 128 + libc::SIGKILL);
     Ok(())
 }
 
