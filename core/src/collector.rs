@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::json::EventJson;
 use crate::event::section::SectionDescriptor;
 use crate::kernel::Kernel;
-use crate::probe::{PacketPlace, Probe, ProbeSpec, ProbeType, WantedArgument, matches};
+use crate::probe::{PacketPlace, Probe, ProbeSpec, ProbeType, WantedArgument};
 use crate::session::tracking_programs;
 use crate::similar::{did_you_mean, similar};
 
@@ -150,13 +150,25 @@ pub struct Needs {
     /// The probes that it brings are wanted.
     pub(crate) takes_probes: bool,
     pub(crate) may_change_system: bool,
+    pub(crate) idle: bool,
 }
 
 impl Needs {
     /// Whether the session will look at a function: because the collector may bring this probe, or because somebody else asks for it.
     pub fn will_probe(&self, function: &str) -> bool {
-        let is_it = |spec: &ProbeSpec| spec.probe_type == ProbeType::Kprobe && matches(&spec.target, function);
-        self.takes_probes || self.session_probes.iter().any(is_it)
+        self.takes_probes || self.is_asked_for(function)
+    }
+
+    /// Whether the user or a profile names a function for the session to look at.
+    pub fn is_asked_for(&self, function: &str) -> bool {
+        let is_it = |spec: &ProbeSpec| spec.probe_type == ProbeType::Kprobe && spec.target == function;
+        self.session_probes.iter().any(is_it)
+    }
+
+    /// Says that it has nothing to say in this session. Unless the user names it, it is left out, and nobody is told, whether it could
+    /// run or not.
+    pub fn idle(&mut self) {
+        self.idle = true;
     }
 
     /// Whether the user allows what is needed to be changed on the system. Whatever is changed must be undone on every exit, when the

@@ -198,7 +198,11 @@ impl<'k> Session<'k> {
                 may_change_system: options.may_change_system,
                 ..Needs::default()
             };
-            match (collector.start)(kernel, options.arguments, &mut needs) {
+            let started = (collector.start)(kernel, options.arguments, &mut needs);
+            if needs.idle && !named {
+                continue;
+            }
+            match started {
                 Ok(decoder) => {
                     if !with_probes {
                         needs.probes.clear();

@@ -74,6 +74,10 @@ inventory::submit! {
 fn start(kernel: &Kernel, arguments: &ArgMatches, needs: &mut Needs) -> Result<Box<dyn Decode>, Error> {
     let is_wanted = needs.will_probe(PLACE);
     let is_loaded = is_loaded(kernel);
+    // Whoever does not ask for it does not miss it.
+    if !is_wanted || !is_loaded && !needs.may_change_system() && !needs.is_asked_for(PLACE) {
+        needs.idle();
+    }
     if is_loaded {
         check_types(kernel)?;
     } else if !(is_wanted && needs.may_change_system()) {

@@ -6,6 +6,7 @@
 mod filters;
 
 use std::collections::BTreeMap;
+use std::env;
 use std::sync::LazyLock;
 
 use anyhow::{Context as _, Result, ensure};
@@ -53,6 +54,18 @@ fn tracepoints() -> Result<BTreeMap<u8, String>> {
     Ok(chosen)
 }
 
+/// All that this kernel can have.
+pub(crate) fn collectors(kernel: &Kernel) -> Result<Vec<&'static Collector>> {
+    run("modprobe", ["nf_tables"])?;
+    let mut collectors = collector::all()?;
+    // 5.10 does not describe its modules.
+    if env::var("TRACER_VM_KERNEL").is_ok_and(|kernel| kernel == "5.10") {
+        collectors.retain(|collector| collector.can_run(kernel).is_ok());
+        ensure!(!collectors.is_empty(), "nothing can run");
+    }
+    Ok(collectors)
+}
+
 /// The values of the collectors' own options.
 pub(crate) fn matches(collectors: &[&'static Collector], arguments: &[&str]) -> Result<ArgMatches> {
     let own = collectors.iter().flat_map(|collector| (collector.arguments)());
@@ -88,9 +101,9 @@ fn opens_with(arguments: &[&str]) -> Result<()> {
 }
 
 fn opens(arguments: &[&str], change: impl FnOnce(&mut Options<'_>) -> Result<()>) -> Result<()> {
-    let collectors = collector::all()?;
-    let arguments_matched = matches(&collectors, arguments)?;
     let kernel = Kernel::new("/");
+    let collectors = collectors(&kernel)?;
+    let arguments_matched = matches(&collectors, arguments)?;
     let mut probes: Vec<&str> = PROBES.into_iter().chain(TRACEPOINTS.values().map(String::as_str)).collect();
     let _program = usdt::program()?;
     // Not on 5.10.
