@@ -54,10 +54,9 @@ impl Plan<'_> {
             || self.may_grow && probe_type == ProbeType::Kprobe
     }
 
-    /// The programs of collectors that are wanted: those that make no events, and those that stand at a probe.
+    /// The programs of collectors that are wanted.
     fn own_programs(&self) -> impl Iterator<Item = &OwnProgram> {
-        let programs = self.collectors.iter().flat_map(|running| &running.needs.programs);
-        programs.filter(|program| program.events.is_none() || self.probes.iter().any(|probe| program.is_at(probe)))
+        self.collectors.iter().flat_map(|running| running.programs(self.probes))
     }
 
     /// The arguments that collectors want, each once: where one stands here is its slot.

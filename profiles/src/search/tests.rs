@@ -91,7 +91,9 @@ fn shows_all_names_when_none_is_similar() {
         let error = folders.load(name).unwrap_err();
         assert_eq!(
             error.hint(),
-            Some("there are `all-skb`, `dropmon`, `generic`, `ifdump`, `web`; a file is named with a `/` or `.yaml`"),
+            Some(
+                "there are `all-skb`, `dropmon`, `generic`, `ifdump`, `ovs-datapath`, `ovs-upcall`, `ovs-vport`, `web`; a file is named with a `/` or `.yaml`"
+            ),
             "{name:?}"
         );
     }

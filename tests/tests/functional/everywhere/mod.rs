@@ -14,6 +14,8 @@ mod metadata;
 pub(crate) mod nic;
 mod output;
 mod ovs;
+mod ovs_datapath;
+mod ovs_upcalls;
 mod paths;
 mod payload;
 mod privileges;
