@@ -425,8 +425,9 @@ impl ProbeConfigurer {
         }
         let text = probe.filter.as_ref().unwrap_or(&self.filter);
         let number = self.filters.iter().zip(1..).find(|((filter, _), _)| filter == text);
-        let filter =
-            number.map(|((_, flags), number)| (flags[usize::from(probe.packet == PacketPlace::Nowhere)], number));
+        // A program of a collector's own may know of a packet that no argument leads to.
+        let without_packet = probe.packet == PacketPlace::Nowhere && probe.own_program.is_none();
+        let filter = number.map(|((_, flags), number)| (flags[usize::from(without_packet)], number));
         let (filter_flags, filter) = filter.filter(|(flags, _)| *flags != 0).unwrap_or_default();
         flags |= filter_flags;
         let beside = |argument: Option<u8>| argument.filter(|_| probe.packet == PacketPlace::Nowhere).unwrap_or(none);

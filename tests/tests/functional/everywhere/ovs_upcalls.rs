@@ -130,8 +130,24 @@ fn check(events: &Events) -> Result<Found> {
     let mut found = Found::default();
     let (mut marks, mut upcalls) = (BTreeSet::new(), BTreeSet::new());
     for (identity, series) in events.series() {
-        let all: BTreeSet<u64> = series.iter().filter_map(|event| event.get("/skb/meta/mark").as_u64()).collect();
-        ensure!(all.len() == 1, "{identity:?} is several packets: {all:?}");
+        // In the datapath: behind it, in another namespace, marks are gone.
+        let in_datapath =
+            |event: &&&Event| event.symbol().contains("ovs_") || event.symbol() == "queue_userspace_packet";
+        let all: BTreeSet<u64> =
+            series.iter().filter(in_datapath).filter_map(|event| event.get("/skb/meta/mark").as_u64()).collect();
+        let told = || {
+            let told = |event: &&Event| {
+                format!(
+                    "{} {} mark {} {}\n",
+                    event.symbol(),
+                    kind(event),
+                    event.get("/skb/meta/mark"),
+                    event.get("/skb-tracking/skb")
+                )
+            };
+            series.iter().map(told).collect::<String>()
+        };
+        ensure!(all.len() == 1, "{identity:?} is several packets:\n{}", told());
         let of = |wanted: &str| series.iter().filter(|event| kind(event) == wanted).collect::<Vec<_>>();
         let (upcall, enqueued, returned) = (of("upcall"), of("upcall_enqueue"), of("upcall_return"));
         let executed = of("action_execute");
