@@ -53,6 +53,16 @@ fn tracepoints() -> Result<BTreeMap<u8, String>> {
     Ok(chosen)
 }
 
+/// All collectors that this kernel has something for.
+pub(crate) fn runnable(kernel: &Kernel) -> Result<Vec<&'static Collector>> {
+    run("modprobe", ["openvswitch"])?;
+    let mut all = collector::all()?;
+    if !kernel.path("sys/kernel/btf/openvswitch").exists() {
+        all.retain(|collector| collector.name != "ovs");
+    }
+    Ok(all)
+}
+
 /// The values of the collectors' own options.
 pub(crate) fn matches(collectors: &[&'static Collector], arguments: &[&str]) -> Result<ArgMatches> {
     let own = collectors.iter().flat_map(|collector| (collector.arguments)());
@@ -68,7 +78,10 @@ pub(crate) fn options<'a>(
 ) -> Result<Options<'a>> {
     Ok(Options {
         dispatcher: tracer_collectors::dispatcher(),
-        collectors: collectors.iter().map(|&collector| Chosen { collector, named: true, with_probes: false }).collect(),
+        collectors: collectors
+            .iter()
+            .map(|&collector| Chosen { collector, named: true, automatic: false, with_probes: true })
+            .collect(),
         arguments,
         probes: probes.iter().map(|probe| probe.parse::<ProbeSpec>()).collect::<Result<_, _>>()?,
         stack: false,
@@ -88,8 +101,6 @@ fn opens_with(arguments: &[&str]) -> Result<()> {
 }
 
 fn opens(arguments: &[&str], change: impl FnOnce(&mut Options<'_>) -> Result<()>) -> Result<()> {
-    let collectors = collector::all()?;
-    let arguments_matched = matches(&collectors, arguments)?;
     let kernel = Kernel::new("/");
     let mut probes: Vec<&str> = PROBES.into_iter().chain(TRACEPOINTS.values().map(String::as_str)).collect();
     let _program = usdt::program()?;
@@ -98,6 +109,8 @@ fn opens(arguments: &[&str], change: impl FnOnce(&mut Options<'_>) -> Result<()>
     if has_usdt {
         probes.push(USDT_PROBE);
     }
+    let collectors = runnable(&kernel)?;
+    let arguments_matched = matches(&collectors, arguments)?;
     let mut options = options(&collectors, &arguments_matched, &probes)?;
     change(&mut options)?;
     let session = Session::open(&kernel, options)?;

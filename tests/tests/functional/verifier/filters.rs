@@ -12,7 +12,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
-use tracer_core::collector;
+
 use tracer_core::error::{Error, ErrorKind};
 use tracer_core::filter::{Filter, FilterText, PacketPrograms, Program};
 use tracer_core::kernel::Kernel;
@@ -20,7 +20,7 @@ use tracer_core::session::{Options, Session};
 use tracer_filters::packet::{PacketFilter, translate_classic};
 use tracer_tests::{Verdict, Verifier, note};
 
-use super::{matches, options};
+use super::{matches, options, runnable};
 
 const TEXTS: &str = include_str!("../../../../filters/tests/texts.txt");
 
@@ -154,12 +154,13 @@ fn a_filter_that_the_verifier_refuses_is_named() -> Result<()> {
     let good = filter("icmp", PacketFilter::compile("icmp")?.ethernet().clone());
     let bad = filter("the bad one", Program { instructions, loads: Vec::new() });
 
-    let collectors = collector::all()?;
+    let kernel = Kernel::new("/");
+    let collectors = runnable(&kernel)?;
     let arguments = matches(&collectors, &[])?;
     let options = options(&collectors, &arguments, &["k:ip_rcv"])?;
     let filters = vec![good, bad.clone()];
     let options = Options { filter: bad.text, filters, ..options };
-    let Err(error) = Session::open(&Kernel::new("/"), options) else { bail!("it was loaded") };
+    let Err(error) = Session::open(&kernel, options) else { bail!("it was loaded") };
     note(format_args!("{error}\n  hint: {}", error.hint().unwrap_or_default()));
     assert_eq!(error.kind(), ErrorKind::BadFilter);
     let message = error.to_string();
