@@ -116,6 +116,7 @@ fn selected(args: &CollectArgs) -> anyhow::Result<Vec<Chosen>> {
     let find = |name: &str| collector::find(&all, name);
     let mut selected: Vec<Chosen> = Vec::new();
     for choice in args.collectors() {
+        let automatic = matches!(choice, Choice::Auto);
         let (chosen, named, with_probes) = match choice {
             Choice::Auto => (all.clone(), false, !args.says_where()),
             Choice::Named(name) => (vec![find(name)?], true, true),
@@ -125,9 +126,10 @@ fn selected(args: &CollectArgs) -> anyhow::Result<Vec<Chosen>> {
             match selected.iter_mut().find(|known| known.collector.name == collector.name) {
                 Some(known) => {
                     known.named |= named;
+                    known.automatic &= automatic;
                     known.with_probes |= with_probes;
                 }
-                None => selected.push(Chosen { collector, named, with_probes }),
+                None => selected.push(Chosen { collector, named, automatic, with_probes }),
             }
         }
     }

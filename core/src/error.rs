@@ -16,6 +16,8 @@ pub enum ErrorKind {
     NotPermitted,
     /// The running kernel lacks what was asked for: exit code 4.
     KernelLacks,
+    /// What was asked for is about something that this machine does not use: exit code 4.
+    NotInUse,
     /// A packet or metadata filter is wrong: exit code 5.
     BadFilter,
     /// A profile is wrong or missing: exit code 6.
@@ -33,7 +35,7 @@ impl ErrorKind {
             Self::Failure => 1,
             Self::Usage => 2,
             Self::NotPermitted => 3,
-            Self::KernelLacks => 4,
+            Self::KernelLacks | Self::NotInUse => 4,
             Self::BadFilter => 5,
             Self::BadProfile => 6,
             Self::BadEventFile => 7,

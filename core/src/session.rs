@@ -112,6 +112,8 @@ pub struct Chosen {
     pub collector: &'static Collector,
     /// By the user: its failure is an error.
     pub named: bool,
+    /// By nobody in particular, but with all others: what it is about need not be there.
+    pub automatic: bool,
     /// The probes that it brings are wanted, not only what it has to say at others.
     pub with_probes: bool,
 }
@@ -123,6 +125,19 @@ struct Running {
     named: bool,
     needs: Needs,
     decoder: Box<dyn Decode>,
+}
+
+impl Running {
+    /// The programs of its own that are wanted: those that stand at one of the probes; and those that make no events, when there is
+    /// such a one, or when it follows packets.
+    fn programs(&self, probes: &[Probe]) -> impl Iterator<Item = &OwnProgram> {
+        let stands = |program: &OwnProgram| probes.iter().any(|probe| program.is_at(probe));
+        let with_silent = self.needs.tracking.is_some() || self.needs.programs.iter().any(stands);
+        self.needs.programs.iter().filter(move |program| match program.events {
+            Some(_) => stands(program),
+            None => with_silent,
+        })
+    }
 }
 
 /// A loaded and attached session; collection has not begun.
@@ -191,7 +206,7 @@ impl<'k> Session<'k> {
         let max_events_per_second = options.max_events_per_second;
         let mut warnings = Vec::new();
         let mut collectors = Vec::new();
-        for Chosen { collector, named, with_probes } in options.collectors {
+        for Chosen { collector, named, automatic, with_probes } in options.collectors {
             let mut needs = Needs {
                 session_probes: options.probes.clone(),
                 takes_probes: with_probes,
@@ -212,6 +227,7 @@ impl<'k> Session<'k> {
                     collectors.push(Running { collector, named, needs, decoder });
                 }
                 Err(error) if named => return Err(error),
+                Err(error) if automatic && error.kind() == ErrorKind::NotInUse => {}
                 Err(error) => warnings.push(format!("collector `{}` is off: {error}", collector.name)),
             }
         }
@@ -292,12 +308,8 @@ impl<'k> Session<'k> {
             loaded.set_u64(variable, address.unwrap_or(0))?;
         }
         loaded.set_u64("average_events", (probes.len() as u64) * u64::from(wire::AVERAGE_ONE))?;
-        let silent: Vec<OwnProgram> = collectors
-            .iter()
-            .flat_map(|running| &running.needs.programs)
-            .filter(|program| program.events.is_none())
-            .copied()
-            .collect();
+        let wanted = collectors.iter().flat_map(|running| running.programs(&probes));
+        let silent: Vec<OwnProgram> = wanted.filter(|program| program.events.is_none()).copied().collect();
         let (attachments, table, missing) = attach::attach(kernel, &loaded, features, &tracking, &silent, &probes)?;
         warnings.extend(missing);
         if table.outcomes.iter().all(Result::is_err) {

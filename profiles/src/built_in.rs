@@ -11,7 +11,8 @@ macro_rules! built_in {
 }
 
 /// Names and texts, by name. A test sees to it that no file is forgotten.
-const BUILT_IN: &[(&str, &str)] = built_in!["all-skb" "ct" "dropmon" "generic" "ifdump" "nft-dropmon"];
+const BUILT_IN: &[(&str, &str)] =
+    built_in!["all-skb" "ct" "dropmon" "generic" "ifdump" "nft-dropmon" "ovs-datapath" "ovs-upcall" "ovs-vport"];
 
 /// All of them.
 pub(crate) fn all() -> impl Iterator<Item = (&'static str, Result<Profile, ProfileError>)> {

@@ -110,6 +110,20 @@ impl PacketSocket {
         })
     }
 
+    /// The frames that are sent from now on have this mark, which stays with them as long as they don't leave the namespace.
+    ///
+    /// # Errors
+    /// When the kernel refuses it.
+    pub fn mark(&self, mark: u32) -> Result<()> {
+        let size = size_of_val(&mark) as u32;
+        // SAFETY: the value is as long as said.
+        let set = unsafe {
+            libc::setsockopt(self.0.as_raw_fd(), libc::SOL_SOCKET, libc::SO_MARK, (&raw const mark).cast(), size)
+        } == 0;
+        ensure!(set, "the mark can't be set: {}", io::Error::last_os_error());
+        Ok(())
+    }
+
     /// Sends a frame as it is.
     ///
     /// # Errors

@@ -4,14 +4,16 @@
 
 #include "datapath.h"
 #include "event.h"
+#define NO_PROBE 0xffffffff
+
 /* The numbers of the probes. */
-const volatile u32 ovs_action_index;
-const volatile u32 ovs_lookup_index;
-const volatile u32 ovs_upcall_index;
-const volatile u32 ovs_enqueue_index;
-const volatile u32 ovs_return_index;
-const volatile u32 ovs_receive_index;
-const volatile u32 ovs_send_index;
+const volatile u32 ovs_action_index = NO_PROBE;
+const volatile u32 ovs_lookup_index = NO_PROBE;
+const volatile u32 ovs_upcall_index = NO_PROBE;
+const volatile u32 ovs_enqueue_index = NO_PROBE;
+const volatile u32 ovs_return_index = NO_PROBE;
+const volatile u32 ovs_receive_index = NO_PROBE;
+const volatile u32 ovs_send_index = NO_PROBE;
 
 #include "upcalls.h"
 

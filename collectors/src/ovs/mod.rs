@@ -43,8 +43,12 @@ unsafe impl Wire for wire::ovs_vport_event {}
 const MODULE: &str = "openvswitch";
 
 const TRACK: &str = "ovs-track";
+const PARTS: &str = "ovs-events";
 
-/// Programs that make events.
+/// What `--ovs-events` takes, and how many of the programs that make events belong to each.
+const KINDS: [(&str, usize); 4] = [("actions", 1), ("flows", 1), ("upcalls", 3), ("vports", 2)];
+
+/// Programs that make events, in the order of their kinds.
 const EVENTS: [OwnProgram; 7] = [
     OwnProgram {
         name: "ovs_action",
@@ -131,6 +135,14 @@ inventory::submit! {
                 .long(TRACK)
                 .action(ArgAction::SetTrue)
                 .help("Follow packets through ovs-vswitchd: what it sends back goes on as the packet that was handed to it"),
+            Arg::new(PARTS)
+                .long(PARTS)
+                .value_name("KIND,...")
+                .value_delimiter(',')
+                .value_parser(KINDS.map(|(name, _)| name))
+                .default_values(KINDS.map(|(name, _)| name))
+                .hide_default_value(true)
+                .help("What collector `ovs` records; without this option, all of it"),
         ],
         start,
     }
@@ -139,7 +151,7 @@ inventory::submit! {
 fn start(kernel: &Kernel, arguments: &ArgMatches, needs: &mut Needs) -> Result<Box<dyn Decode>, Error> {
     let track = arguments.get_flag(TRACK);
     let names = Names::read(kernel).ok_or_else(|| unavailable(kernel))?;
-    if needs.programs(kernel, &EVENTS)? == 0 {
+    if needs.programs(kernel, &wanted_events(arguments))? == 0 {
         return Err(unavailable(kernel));
     }
     needs.programs(kernel, &NOTES)?;
@@ -159,10 +171,25 @@ fn start(kernel: &Kernel, arguments: &ArgMatches, needs: &mut Needs) -> Result<B
     Ok(Box::new(Decoder { actions: ActionDecoder::new(names) }))
 }
 
+fn wanted_events(arguments: &ArgMatches) -> Vec<OwnProgram> {
+    let kinds: Vec<&String> = arguments.get_many(PARTS).into_iter().flatten().collect();
+    let mut programs = EVENTS.iter();
+    let mut wanted = Vec::new();
+    for (kind, count) in KINDS {
+        let own = programs.by_ref().take(count);
+        if kinds.iter().any(|wanted| *wanted == kind) {
+            wanted.extend(own);
+        } else {
+            own.for_each(drop);
+        }
+    }
+    wanted
+}
+
 /// Why there is nothing to see.
 fn unavailable(kernel: &Kernel) -> Error {
     if !kernel.path("sys/module").join(MODULE).exists() {
-        return Error::new(ErrorKind::KernelLacks, format!("the kernel module `{MODULE}` is not loaded"))
+        return Error::new(ErrorKind::NotInUse, format!("the kernel module `{MODULE}` is not loaded"))
             .with_hint(format!("start Open vSwitch, or `modprobe {MODULE}`, then start tracer"));
     }
     if !kernel.path("sys/kernel/btf").join(MODULE).exists() {

@@ -65,10 +65,9 @@ impl Plan<'_> {
         known
     }
 
-    /// The programs of collectors that are wanted: those that make no events, and those that stand at a probe.
+    /// The programs of collectors that are wanted.
     fn own_programs(&self) -> impl Iterator<Item = &OwnProgram> {
-        let programs = self.collectors.iter().flat_map(|running| &running.needs.programs);
-        programs.filter(|program| program.events.is_none() || self.probes.iter().any(|probe| program.is_at(probe)))
+        self.collectors.iter().flat_map(|running| running.programs(self.probes))
     }
 
     /// The arguments that collectors want, each once: where one stands here is its slot.
@@ -471,8 +470,9 @@ impl ProbeConfigurer {
         }
         let text = probe.filter.as_ref().unwrap_or(&self.filter);
         let number = self.filters.iter().zip(1..).find(|((filter, _), _)| filter == text);
-        let filter =
-            number.map(|((_, flags), number)| (flags[usize::from(probe.packet == PacketPlace::Nowhere)], number));
+        // A program of a collector's own may know of a packet that no argument leads to.
+        let without_packet = probe.packet == PacketPlace::Nowhere && probe.own_program.is_none();
+        let filter = number.map(|((_, flags), number)| (flags[usize::from(without_packet)], number));
         let (filter_flags, filter) = filter.filter(|(flags, _)| *flags != 0).unwrap_or_default();
         flags |= filter_flags;
         let beside = |argument: Option<u8>| argument.filter(|_| probe.packet == PacketPlace::Nowhere).unwrap_or(none);

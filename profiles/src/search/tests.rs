@@ -92,7 +92,7 @@ fn shows_all_names_when_none_is_similar() {
         assert_eq!(
             error.hint(),
             Some(
-                "there are `all-skb`, `ct`, `dropmon`, `generic`, `ifdump`, `nft-dropmon`, `web`; a file is named with a `/` or `.yaml`"
+                "there are `all-skb`, `ct`, `dropmon`, `generic`, `ifdump`, `nft-dropmon`, `ovs-datapath`, `ovs-upcall`, `ovs-vport`, `web`; a file is named with a `/` or `.yaml`"
             ),
             "{name:?}"
         );

@@ -56,7 +56,7 @@ fn tracepoints() -> Result<BTreeMap<u8, String>> {
 
 /// All that this kernel can have.
 pub(crate) fn collectors(kernel: &Kernel) -> Result<Vec<&'static Collector>> {
-    run("modprobe", ["nf_tables"])?;
+    run("modprobe", ["-a", "nf_tables", "openvswitch"])?;
     let mut collectors = collector::all()?;
     // 5.10 does not describe its modules.
     if env::var("TRACER_VM_KERNEL").is_ok_and(|kernel| kernel == "5.10") {
@@ -81,7 +81,10 @@ pub(crate) fn options<'a>(
 ) -> Result<Options<'a>> {
     Ok(Options {
         dispatcher: tracer_collectors::dispatcher(),
-        collectors: collectors.iter().map(|&collector| Chosen { collector, named: true, with_probes: false }).collect(),
+        collectors: collectors
+            .iter()
+            .map(|&collector| Chosen { collector, named: true, automatic: false, with_probes: true })
+            .collect(),
         arguments,
         probes: probes.iter().map(|probe| probe.parse::<ProbeSpec>()).collect::<Result<_, _>>()?,
         stack: false,
@@ -111,6 +114,8 @@ fn opens(arguments: &[&str], change: impl FnOnce(&mut Options<'_>) -> Result<()>
     if has_usdt {
         probes.push(USDT_PROBE);
     }
+    let collectors = collectors(&kernel)?;
+    let arguments_matched = matches(&collectors, arguments)?;
     let mut options = options(&collectors, &arguments_matched, &probes)?;
     change(&mut options)?;
     let session = Session::open(&kernel, options)?;

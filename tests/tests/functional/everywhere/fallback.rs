@@ -7,12 +7,12 @@ use std::{fs, io};
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
-use tracer_core::collector::{self, Collector, Hook};
+use tracer_core::collector::{Collector, Hook};
 use tracer_core::kernel::Kernel;
 use tracer_core::session::{Session, Sink};
 use tracer_tests::{Topology, Tracer};
 
-use crate::verifier::{matches, options};
+use crate::verifier::{matches, options, runnable};
 
 /// Collectors, each with what takes the place of its hook; the verifier refuses it.
 const REFUSED: [(&str, &[u8]); 2] = [
@@ -98,7 +98,8 @@ fn goes_on_without_two_hooks_that_the_verifier_refuses() -> Result<()> {
 
 fn goes_on_without(refused: &[(&str, &'static [u8])]) -> Result<()> {
     let topology = Topology::ipv4_only()?;
-    let mut collectors = collector::all()?;
+    let kernel = Kernel::new("/");
+    let mut collectors = runnable(&kernel)?;
     for &(name, object) in refused {
         let own = collectors.iter_mut().find(|collector| collector.name == name).context("no such collector")?;
         *own = Box::leak(Box::new(Collector {
@@ -112,7 +113,6 @@ fn goes_on_without(refused: &[(&str, &'static [u8])]) -> Result<()> {
         }));
     }
     let arguments = matches(&collectors, &[])?;
-    let kernel = Kernel::new("/");
     let mut options = options(&collectors, &arguments, &["k:ip_rcv"])?;
     for chosen in &mut options.collectors {
         (chosen.named, chosen.with_probes) = (false, false);

@@ -12,6 +12,8 @@ mod inspect;
 mod nft;
 pub(crate) mod nic;
 mod ovs;
+mod ovs_datapath;
+mod ovs_upcalls;
 mod paths;
 mod payload;
 mod privileges;

@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Collector `ovs`: what the datapath does with packets, each of a kind of its own.
+//!
+//! Every packet is sent twice: no flow fits the first one, so ovs-vswitchd decides and sends it back; the second one finds the flow.
+//! Which actions are executed is what the flow says that the datapath itself shows.
+//!
+//! Cost: one Open vSwitch of each build, two sessions: 40 s.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use tracer_tests::{Bridged, Event, Events, Namespace, OvsBuild, PacketSocket, Tracer, until};
+
+/// Of each kind of packet the UDP port, the actions that OpenFlow has for it, and actions that the datapath executes, with what they carry.
+fn scenes() -> Vec<(u16, &'static str, Vec<Value>)> {
+    let out = json!({"action": "output", "port": "blue"});
+    let set = |field: &str| json!({"action": "set", "args": {"field": field}});
+    vec![
+        (1000, "normal", vec![out.clone()]),
+        (
+            1001,
+            "controller,output:blue",
+            vec![json!({"action": "userspace", "args": {"purpose": "controller"}}), out.clone()],
+        ),
+        (
+            1002,
+            "ct(commit,zone=5,nat(src=10.0.0.9-10.0.0.12:1000-2000,random),table=1)",
+            vec![
+                json!({"action": "ct", "zone_id": 5, "flags": 1 | 4 | 16 | 32 | 128 | 256 | 2048, "nat": {
+                    "dir": "src", "min_addr": "10.0.0.9", "max_addr": "10.0.0.12", "min_port": 1000, "max_port": 2000
+                }}),
+                json!({"action": "recirc"}),
+                out.clone(),
+            ],
+        ),
+        (
+            1003,
+            "push_vlan:0x8100,set_field:4106->vlan_vid,set_field:3->vlan_pcp,output:blue",
+            vec![json!({"action": "push_vlan", "args": {"vid": 10, "pcp": 3, "eth_type": 0x8100}}), out.clone()],
+        ),
+        (
+            1004,
+            "push_mpls:0x8847,set_field:77->mpls_label,output:blue",
+            vec![
+                json!({"action": "push_mpls", "args": {"label": 77, "tc": 0, "bos": true, "ttl": 64, "eth_type": 0x8847}}),
+                out.clone(),
+            ],
+        ),
+        (1005, "meter:7,output:blue", vec![json!({"action": "meter", "args": {"meter": 0}}), out.clone()]),
+        (
+            1006,
+            "mod_dl_dst:02:00:00:00:00:77,mod_nw_tos:32,dec_ttl,output:blue",
+            vec![set("eth(dst=02:00:00:00:00:77)"), set("ipv4(tos=0x20/0xfc,ttl=63)"), out.clone()],
+        ),
+        (
+            1007,
+            "clone(push_vlan:0x8100,output:blue),output:blue",
+            vec![json!({"action": "clone"}), json!({"action": "push_vlan"}), out.clone()],
+        ),
+        (
+            1008,
+            "check_pkt_larger(100)->NXM_NX_REG0[0],resubmit(,2)",
+            vec![json!({"action": "check_pkt_len", "args": {"size": 100}}), out.clone()],
+        ),
+        (
+            1009,
+            "group:9",
+            vec![json!({"action": "hash", "args": {"hash_alg": 0}}), json!({"action": "recirc"}), out.clone()],
+        ),
+        (1010, "output(port=blue,max_len=60)", vec![json!({"action": "trunc", "args": {"size": 60}}), out.clone()]),
+        (1011, "ct_clear,ct(zone=6),output:blue", vec![json!({"action": "ct", "zone_id": 6}), out.clone()]),
+        // To two ports; to the other bridge, and out there; to a port with a tag.
+        (1012, "flood", vec![out.clone(), json!({"action": "output", "port": "mirror"})]),
+        (1013, "output:patch0", vec![json!({"action": "output", "port": "green"})]),
+        (1014, "output:trunk", vec![json!({"action": "output", "port": "trunk"})]),
+    ]
+}
+
+fn frame(port: u16) -> Vec<u8> {
+    let builder = etherparse::PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2])
+        .ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64)
+        .udp(999, port);
+    let mut frame = Vec::new();
+    builder.write(&mut frame, &[7; 100]).expect("a vector takes everything");
+    frame
+}
+
+/// The bridge with all its flows, and the namespaces behind it.
+fn bridge(build: OvsBuild, name: &str) -> Result<(Bridged, Vec<Namespace>)> {
+    let bridged = Bridged::new(build, name)?;
+    let ovs = &bridged.ovs;
+    let mut namespaces = Vec::new();
+    ovs.vsctl("add-br br1")?;
+    ovs.vsctl(
+        "add-port br0 patch0 -- set interface patch0 type=patch options:peer=patch1 \
+         -- add-port br1 patch1 -- set interface patch1 type=patch options:peer=patch0",
+    )?;
+    for (number, (bridge, port)) in (3..).zip([("br1", "green"), ("br0", "mirror"), ("br0", "trunk")]) {
+        let namespace = Namespace::new(format!("{name}-{port}"))?;
+        ovs.join(bridge, port, &namespace, number)?;
+        namespaces.push(namespace);
+    }
+    ovs.ofctl("-O OpenFlow13 add-meter br0 meter=7,kbps,band=type=drop,rate=100000")?;
+    ovs.ofctl("-O OpenFlow15 add-group br0 group_id=9,type=select,selection_method=dp_hash,bucket=bucket_id=1,weight:100,actions=output:blue,bucket=bucket_id=2,weight:100,actions=output:blue")?;
+    ovs.ofctl("add-flow br0 table=1,actions=output:blue")?;
+    ovs.ofctl("add-flow br0 table=2,actions=output:blue")?;
+    ovs.ofctl("add-flow br0 table=2,priority=9,reg0=1,actions=output:blue,output:mirror")?;
+    for (port, actions, _) in scenes() {
+        // A name with a comma in it is not one word of OpenFlow.
+        ovs.run(
+            "ovs-ofctl",
+            [
+                "-O",
+                "OpenFlow13",
+                "add-flow",
+                "br0",
+                &format!("in_port=red,udp,tp_dst={port},priority=9,actions={actions}"),
+            ],
+        )?;
+    }
+    ovs.ofctl("-O OpenFlow13 add-flow br0 in_port=red,udp,tp_dst=1099,priority=9,actions=drop")?;
+    Ok((bridged, namespaces))
+}
+
+/// The number of a port in the datapath.
+fn number(bridged: &Bridged, name: &str) -> Result<u64> {
+    let shown = bridged.ovs.appctl("dpctl/show")?;
+    let line = shown.lines().find(|line| line.trim_end().ends_with(&format!(": {name}"))).context("no such port")?;
+    let number = line.trim().strip_prefix("port ").and_then(|rest| rest.split(':').next()).context("no number")?;
+    Ok(number.parse()?)
+}
+
+/// Whether `found` has all that `wanted` has.
+fn has(found: &Value, wanted: &Value) -> bool {
+    match (found, wanted) {
+        (Value::Object(found), Value::Object(wanted)) => {
+            wanted.iter().all(|(key, wanted)| found.get(key).is_some_and(|found| has(found, wanted)))
+        }
+        _ => found == wanted,
+    }
+}
+
+fn executed<'a>(series: &[&'a Event]) -> Vec<&'a Value> {
+    let of = |event: &&'a Event| Some(event.get("/ovs")).filter(|ovs| ovs["event_type"] == "action_execute");
+    series.iter().filter_map(of).collect()
+}
+
+/// The series of the packets to a UDP port, in the order in which they were sent.
+fn to_port(events: &Events, port: u16) -> Vec<Vec<&Event>> {
+    let flow = format!("udp4 10.0.0.1:999 > 10.0.0.2:{port}");
+    events.series().into_values().filter(|series| series[0].flow().as_deref() == Some(flow.as_str())).collect()
+}
+
+fn executes_every_action(build: OvsBuild, name: &str) -> Result<()> {
+    let (bridged, _namespaces) = bridge(build, name)?;
+    let ovs = &bridged.ovs;
+    let ports: Vec<u16> = scenes().iter().map(|(port, ..)| *port).chain([1099]).collect();
+    let arguments = ["-c", "skb,skb-tracking,skb-drop,ovs,dev,ns", "-f", "udp src port 999", "--ovs-track"];
+    let recorded = Tracer::collect(arguments).during(|_| {
+        let socket = PacketSocket::open(&bridged.red, "veth0")?;
+        for &port in &ports {
+            socket.send(&frame(port))?;
+        }
+        until("there is a flow for each kind", || {
+            let flows = ovs.appctl("dpctl/dump-flows")?;
+            Ok(ports.iter().all(|port| flows.contains(&format!("dst={port})"))))
+        })?;
+        for &port in &ports {
+            socket.send(&frame(port))?;
+        }
+        // What comes behind them has gone through.
+        bridged.red.ping("10.0.0.2", 1)?;
+        Ok(())
+    })?;
+    let events = recorded.events()?;
+
+    for (port, actions, wanted) in scenes() {
+        let series = to_port(&events, port);
+        ensure!(series.len() == 2, "{build:?}: {} packets with `{actions}`", series.len());
+        for (series, is_first) in series.iter().zip([true, false]) {
+            let found = executed(series);
+            let context = || format!("{build:?}, `{actions}`, first {is_first}: {found:#?}");
+            let mut rest = found.iter();
+            for wanted in &wanted {
+                let mut wanted = wanted.clone();
+                if let Some(name) = wanted["port"].as_str() {
+                    wanted["port"] = json!(number(&bridged, name)?);
+                }
+                // The kernel turns what sets all of a field into what sets it by a mask; which it is, is not what is tested.
+                let is_set = wanted["action"] == "set";
+                if is_set {
+                    wanted.as_object_mut().context("an object")?.remove("action");
+                }
+                ensure!(rest.any(|found| has(found, &wanted)), "no {wanted} in {}", context());
+            }
+            let upcalls: BTreeSet<Option<u64>> = series
+                .iter()
+                .filter(|event| event.get("/ovs/event_type") == "upcall" && event.get("/ovs/cmd") == 1)
+                .map(|event| event.get("/ovs/upcall_id").as_u64())
+                .collect();
+            let lookups: Vec<u64> = series
+                .iter()
+                .filter(|event| event.get("/ovs/event_type") == "flow_lookup")
+                .filter_map(|event| event.get("/ovs/flow").as_u64())
+                .collect();
+            if is_first {
+                ensure!(!upcalls.is_empty() && lookups[0] == 0, "{}", context());
+                let answers: BTreeSet<Option<u64>> = found.iter().map(|action| action["upcall_id"].as_u64()).collect();
+                ensure!(!answers.contains(&None), "{}", context());
+                ensure!(answers.is_subset(&upcalls), "{answers:?} of {upcalls:?}: {}", context());
+            } else {
+                ensure!(upcalls.is_empty() && lookups.iter().all(|flow| *flow != 0), "{}", context());
+            }
+            let received: Vec<&Value> = series
+                .iter()
+                .filter(|event| event.get("/ovs-vport/event") == "receive")
+                .map(|event| event.get("/ovs-vport/name"))
+                .collect();
+            ensure!(received == ["red"], "{received:?}");
+        }
+    }
+    // A flow that drops: the kernel has an action for that from 6.12 on, and Open vSwitch from 3.3 on.
+    let dropped = to_port(&events, 1099);
+    ensure!(dropped.len() == 2, "{} packets that are dropped", dropped.len());
+    ensure!(dropped.iter().all(|series| executed(series).iter().all(|action| action["action"] == "drop")));
+
+    // The number of a flow is the one that Open vSwitch shows.
+    let flows = ovs.appctl("dpctl/dump-flows -m")?;
+    let text = Tracer::output(["sort", recorded.path().to_str().context("a path")?])?;
+    let shown: BTreeSet<&str> = text.split("flow ufid:").skip(1).filter_map(|rest| rest.split(',').next()).collect();
+    ensure!(shown.len() > scenes().len() / 2, "{shown:?}");
+    let unknown: Vec<_> = shown.iter().filter(|ufid| !flows.contains(*ufid)).collect();
+    ensure!(unknown.is_empty(), "{unknown:?} are not in\n{flows}");
+    for words in [
+        "exec output(",
+        "exec ct(commit,zone=5,nat(src=10.0.0.9-10.0.0.12:1000-2000,random))",
+        "exec push_vlan(vid=10,pcp=3)",
+    ] {
+        ensure!(text.contains(words), "no `{words}` in\n{text}");
+    }
+    Ok(())
+}
+
+#[test]
+fn tells_what_the_datapath_does_with_packets_of_the_newest_open_vswitch() -> Result<()> {
+    executes_every_action(OvsBuild::Usdt, "actions")
+}
+
+#[test]
+fn tells_what_the_datapath_does_with_packets_of_an_older_open_vswitch() -> Result<()> {
+    executes_every_action(OvsBuild::Debian, "older")
+}
+
+/// Packets larger than the MTU, with and without a VLAN tag, are upcalled in segments, which go on one by one.
+#[test]
+fn follows_segments_and_tags_through_user_space() -> Result<()> {
+    let bridged = Bridged::new(OvsBuild::Usdt, "segments")?;
+    for (namespace, own) in [(&bridged.red, 1), (&bridged.blue, 2)] {
+        let other = 3 - own;
+        namespace.configure(&format!(
+            "link add link veth0 name vlan100 type vlan id 100\n\
+             link set vlan100 up\n\
+             address add 10.0.100.{own}/24 dev vlan100\n\
+             neighbour add 10.0.100.{other} lladdr 02:00:00:00:00:0{other} dev vlan100 nud permanent\n"
+        ))?;
+    }
+    bridged.ovs.vsctl("set Open_vSwitch . other_config:flow-limit=0")?;
+    until("no flow may be installed", || Ok(bridged.ovs.appctl("upcall/show")?.contains("(limit 0)")))?;
+    let arguments = ["-c", "skb,skb-tracking,ovs", "--skb-sections", "gso,meta", "-f", "tcp port 5001", "--ovs-track"];
+    let recorded = Tracer::collect(arguments).during(|_| {
+        for address in ["10.0.0.2", "10.0.100.2"] {
+            bridged.blue.enter(|| {
+                let listener = std::net::TcpListener::bind((address, 5001))?;
+                std::thread::scope(|scope| {
+                    let sender = scope.spawn(|| {
+                        bridged.red.enter(|| {
+                            use std::io::Write as _;
+                            Ok(std::net::TcpStream::connect((address, 5001))?.write_all(&[7; 100_000])?)
+                        })
+                    });
+                    let received = std::io::copy(&mut listener.accept()?.0, &mut std::io::sink())?;
+                    sender.join().expect("no thread panics")?;
+                    ensure!(received == 100_000, "{received} bytes");
+                    Ok(())
+                })
+            })?;
+        }
+        Ok(())
+    })?;
+    let events = recorded.events()?;
+    let (mut segments, mut tagged, mut upcalls) = (0, 0, BTreeSet::new());
+    for (identity, series) in events.series() {
+        let of = |kind: &str| series.iter().filter(|event| event.get("/ovs/event_type") == kind).collect::<Vec<_>>();
+        let enqueued = of("upcall_enqueue");
+        ensure!(enqueued.len() <= 1, "{identity:?} is queued {} times", enqueued.len());
+        let Some(enqueued) = enqueued.first().filter(|event| event.get("/ovs/ret") == 0) else { continue };
+        let id = enqueued.get("/ovs/upcall_id").as_u64().context("no upcall_id")?;
+        ensure!(upcalls.insert(id), "{id} names two upcalls");
+        let executed = of("action_execute");
+        ensure!(executed.len() == 1, "{identity:?} is executed {} times", executed.len());
+        ensure!(executed[0].get("/ovs/upcall_id") == id, "{identity:?}: {executed:?}");
+        let tag = |event: &Event| event.get("/skb/vlan_accel/vid").clone();
+        ensure!(tag(executed[0]) == tag(enqueued), "{:?} becomes {:?}", tag(enqueued), tag(executed[0]));
+        tagged += u32::from(!tag(enqueued).is_null());
+        segments += u32::from(series[0].link().is_some_and(|link| link.kind == "segment"));
+    }
+    ensure!(segments > 50 && tagged > 20, "{segments} segments, {tagged} with tags");
+    let losses: Vec<_> =
+        events.losses().into_keys().filter(|(cause, _)| cause.starts_with("tracking_upcall")).collect();
+    ensure!(losses.is_empty(), "{losses:?}");
+    Ok(())
+}
+
+/// The profile that tells at which ports packets come in and go out, and nothing else.
+#[test]
+fn tells_at_which_ports_packets_come_and_go() -> Result<()> {
+    let bridged = Bridged::new(OvsBuild::Debian, "ports")?;
+    let recorded = Tracer::collect(["-f", "icmp"]).profile("ovs-vport").during(|_| bridged.red.ping("10.0.0.2", 2))?;
+    let events = recorded.events()?;
+    ensure!(events.counts().keys().copied().eq(["ovs_vport_receive", "ovs_vport_send"]), "{:?}", events.counts());
+    let ways: Vec<Vec<&str>> = events
+        .series()
+        .into_values()
+        .map(|series| series.iter().filter_map(|event| event.get("/ovs-vport/name").as_str()).collect())
+        .collect();
+    let (there, back) = (vec!["red", "blue"], vec!["blue", "red"]);
+    ensure!(ways == [there.clone(), back.clone(), there, back], "{ways:?}");
+    ensure!(events.hits().all(|event| event.get("/ovs-vport/datapath") == "ovs-system"));
+    Ok(())
+}

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `--ovs-track`: a packet that ovs-vswitchd is asked about goes on as what it was, and no other one.
+//!
+//! Packets that are alike to the last byte are told apart by their marks, which the kernel hands to ovs-vswitchd beside the bytes and
+//! gets back: nothing that tracer joins packets by. They are sent on ports of the bridge itself, where marks are kept.
+//!
+//! Cost: one Open vSwitch of each build, three sessions with some thousand upcalls each: 60 s.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context as _, Result, ensure};
+use tracer_tests::{Bridged, Event, Events, OvsBuild, PacketSocket, Recorded, Tracer, until};
+
+/// The two ports that packets are sent on, and where each one's packets go.
+const WAYS: [(&str, &str); 2] = [("pa", "red"), ("pb", "blue")];
+
+const COLLECT: [&str; 8] = [
+    "-c",
+    "skb,skb-tracking,ovs",
+    "--skb-sections",
+    "meta",
+    "-f",
+    "udp port 7777",
+    "--ovs-track",
+    // Upcalls by the thousand, on an emulated machine.
+    "--ring-size=64M",
+];
+
+/// A frame with a UDP datagram to port 7777.
+fn frame() -> Vec<u8> {
+    let builder = etherparse::PacketBuilder::ethernet2([2, 0, 0, 0, 0, 9], [2, 0, 0, 0, 0, 8])
+        .ipv4([10, 0, 9, 1], [10, 0, 9, 2], 64)
+        .udp(7776, 7777);
+    let mut frame = Vec::new();
+    builder.write(&mut frame, &[7; 100]).expect("a vector takes everything");
+    frame
+}
+
+/// A bridge that installs no flows: every packet is an upcall.
+fn bridge(build: OvsBuild, name: &str) -> Result<Bridged> {
+    let bridged = Bridged::new(build, name)?;
+    let Bridged { ovs, .. } = &bridged;
+    for (number, (port, to)) in (21..).zip(WAYS) {
+        ovs.vsctl(&format!("add-port br0 {port} -- set interface {port} type=internal ofport_request={number}"))?;
+        ovs.namespace().configure(&format!("link set {port} up\n"))?;
+        ovs.ofctl(&format!("add-flow br0 in_port={number},priority=9,udp,tp_dst=7777,actions=output:{to}"))?;
+    }
+    ovs.vsctl("set Open_vSwitch . other_config:flow-limit=0")?;
+    until("no flow may be installed", || Ok(ovs.appctl("upcall/show")?.contains("(limit 0)")))?;
+    Ok(bridged)
+}
+
+/// Sends alike packets on both ports, from one CPU each, with marks that count from `first` on. Returns how many that were.
+fn send(bridged: &Bridged, first: u32, count: u32) -> Result<u64> {
+    let frame = frame();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..)
+            .zip(WAYS)
+            .map(|(cpu, (port, _))| {
+                let frame = &frame;
+                scope.spawn(move || -> Result<()> {
+                    let socket = PacketSocket::open(bridged.ovs.namespace(), port)?;
+                    run_on(cpu)?;
+                    for mark in 0..count {
+                        socket.mark(first + mark * 2 + cpu)?;
+                        socket.send(frame)?;
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        threads.into_iter().try_for_each(|thread| thread.join().expect("no thread panics"))
+    })?;
+    Ok(u64::from(count) * 2)
+}
+
+/// Keeps this thread on a CPU.
+fn run_on(cpu: u32) -> Result<()> {
+    // SAFETY: an empty set is all zeros.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the set is larger than any number of CPUs here, and as long as said.
+    let bound = unsafe {
+        libc::CPU_SET(cpu as usize, &mut set);
+        libc::sched_setaffinity(0, size_of_val(&set), &raw const set)
+    } == 0;
+    ensure!(bound, "no CPU {cpu}: {}", std::io::Error::last_os_error());
+    Ok(())
+}
+
+/// What Open vSwitch itself counts as lost.
+fn lost(bridged: &Bridged) -> Result<u64> {
+    let shown = bridged.ovs.appctl("dpctl/show")?;
+    let lost = shown.split("lost:").nth(1).and_then(|rest| rest.split_whitespace().next()).context("no `lost`")?;
+    Ok(lost.parse()?)
+}
+
+/// Packets that have come out at both ends.
+fn arrived(bridged: &Bridged) -> Result<u64> {
+    let mut sum = 0;
+    for namespace in [&bridged.red, &bridged.blue] {
+        let shown: serde_json::Value =
+            serde_json::from_str(&namespace.run("ip", ["-s", "-j", "link", "show", "veth0"])?)?;
+        sum += shown[0]["stats64"]["rx"]["packets"].as_u64().context("no counter")?;
+    }
+    Ok(sum)
+}
+
+/// Sends, and waits until all that was not lost has arrived.
+fn send_and_wait(bridged: &Bridged, send: impl FnOnce() -> Result<u64>) -> Result<u64> {
+    let before = (arrived(bridged)?, lost(bridged)?);
+    let sent = send()?;
+    until("all packets have arrived", || Ok(arrived(bridged)? - before.0 + lost(bridged)? - before.1 >= sent))?;
+    Ok(lost(bridged)? - before.1)
+}
+
+fn kind(event: &Event) -> &str {
+    event.get("/ovs/event_type").as_str().unwrap_or_default()
+}
+
+/// What was found in a recording.
+#[derive(Debug, Default, PartialEq)]
+struct Found {
+    packets: u64,
+    lost: u64,
+    followed: u64,
+}
+
+/// Checks that every series is one packet with its own upcall.
+fn check(events: &Events) -> Result<Found> {
+    let mut found = Found::default();
+    let (mut marks, mut upcalls) = (BTreeSet::new(), BTreeSet::new());
+    for (identity, series) in events.series() {
+        // In the datapath: behind it, in another namespace, marks are gone.
+        let in_datapath =
+            |event: &&&Event| event.symbol().contains("ovs_") || event.symbol() == "queue_userspace_packet";
+        let all: BTreeSet<u64> =
+            series.iter().filter(in_datapath).filter_map(|event| event.get("/skb/meta/mark").as_u64()).collect();
+        let told = || {
+            let told = |event: &&Event| {
+                format!(
+                    "{} {} mark {} {}\n",
+                    event.symbol(),
+                    kind(event),
+                    event.get("/skb/meta/mark"),
+                    event.get("/skb-tracking/skb")
+                )
+            };
+            series.iter().map(told).collect::<String>()
+        };
+        ensure!(all.len() == 1, "{identity:?} is several packets:\n{}", told());
+        let of = |wanted: &str| series.iter().filter(|event| kind(event) == wanted).collect::<Vec<_>>();
+        let (upcall, enqueued, returned) = (of("upcall"), of("upcall_enqueue"), of("upcall_return"));
+        let executed = of("action_execute");
+        // What was with user space before collection began.
+        if upcall.is_empty() {
+            ensure!(enqueued.is_empty() && returned.is_empty());
+            ensure!(executed.iter().all(|event| event.get("/ovs/upcall_id").is_null()), "{identity:?}: {executed:?}");
+            continue;
+        }
+        marks.extend(all);
+        found.packets += 1;
+        let counts = (upcall.len(), enqueued.len(), returned.len());
+        ensure!(counts == (1, 1, 1), "{identity:?} has {counts:?} upcalls");
+        let id = upcall[0].get("/ovs/upcall_id").as_u64().context("no upcall_id")?;
+        ensure!(upcalls.insert(id), "{id} names two upcalls");
+        for event in upcall.iter().chain(&enqueued).chain(&returned).chain(&executed) {
+            ensure!(event.get("/ovs/upcall_id") == id, "{identity:?}: upcall {id} and {event:?}");
+        }
+        ensure!(returned[0].get("/ovs/upcall_ts") == upcall[0].get("/common/timestamp"));
+        ensure!(enqueued[0].get("/ovs/upcall_ts") == upcall[0].get("/common/timestamp"));
+        if enqueued[0].get("/ovs/ret") != 0 {
+            ensure!(executed.is_empty(), "{identity:?} was lost, and executed");
+            found.lost += 1;
+            continue;
+        }
+        if executed.is_empty() {
+            continue;
+        }
+        ensure!(executed.len() == 1, "{identity:?} was executed {} times", executed.len());
+        ensure!(executed[0].get("/ovs/queue_id") == enqueued[0].get("/ovs/queue_id"), "{identity:?}");
+        // Those of one port go to one port.
+        let sent: Vec<_> = series
+            .iter()
+            .filter(|event| event.get("/ovs-vport/event") == "send")
+            .map(|event| event.get("/ovs-vport/name"))
+            .collect();
+        let came: Vec<_> = series
+            .iter()
+            .filter(|event| event.get("/ovs-vport/event") == "receive")
+            .filter_map(|event| event.get("/ovs-vport/name").as_str())
+            .collect();
+        let (_, to) = WAYS.iter().find(|(port, _)| came == [*port]).with_context(|| format!("came at {came:?}"))?;
+        ensure!(sent == [*to], "{came:?} to {sent:?}");
+        found.followed += 1;
+    }
+    ensure!(marks.len() as u64 == found.packets, "{} packets have {} marks", found.packets, marks.len());
+    Ok(found)
+}
+
+fn losses(recorded: &Recorded) -> Result<BTreeMap<String, u64>> {
+    let events = recorded.events()?;
+    Ok(events.losses().into_iter().map(|((cause, _), count)| (cause, count)).collect())
+}
+
+/// Alike packets by the thousand; as many as the queues take and more; and what was on its way before.
+fn follow(build: OvsBuild, name: &str) -> Result<()> {
+    const AT_ONCE: u32 = 1000;
+    const TOO_MANY: u32 = 3000;
+    const BEFORE: u32 = 40;
+    let bridged = bridge(build, name)?;
+
+    let mut refused = 0;
+    let recorded = Tracer::collect(COLLECT).during(|_| {
+        refused = send_and_wait(&bridged, || send(&bridged, 1, AT_ONCE))?;
+        Ok(())
+    })?;
+    let found = check(&recorded.events()?)?;
+    let sent = u64::from(AT_ONCE) * 2;
+    let losses_at_once = losses(&recorded)?;
+    ensure!(losses_at_once.is_empty(), "{build:?}: {losses_at_once:?}");
+    ensure!(
+        found == Found { packets: sent, lost: refused, followed: sent - refused },
+        "{build:?}: {found:?}, lost {refused}"
+    );
+
+    let recorded = Tracer::collect(COLLECT).during(|_| {
+        refused = send_and_wait(&bridged, || {
+            bridged.ovs.switch().signal(libc::SIGSTOP)?;
+            let sent = send(&bridged, 1, TOO_MANY)?;
+            bridged.ovs.switch().signal(libc::SIGCONT)?;
+            Ok(sent)
+        })?;
+        Ok(())
+    })?;
+    let found = check(&recorded.events()?)?;
+    let sent = u64::from(TOO_MANY) * 2;
+    ensure!(refused > 0, "the queues took all");
+    ensure!(
+        found == Found { packets: sent, lost: refused, followed: sent - refused },
+        "{build:?}: {found:?}, lost {refused}"
+    );
+    let text = Tracer::output(["sort", recorded.path().to_str().context("a path")?])?;
+    let verdicts = text.matches("dropped (EAGAIN (the queue is full)) by the upcall to ovs-vswitchd").count() as u64;
+    ensure!(verdicts == refused, "{verdicts} verdicts of {refused}");
+
+    // Alike packets are queued before collection begins, and behind them others.
+    bridged.ovs.switch().signal(libc::SIGSTOP)?;
+    send(&bridged, 1, BEFORE)?;
+    let recorded = Tracer::collect(COLLECT).during(|_| {
+        let before = arrived(&bridged)?;
+        send(&bridged, 1000, BEFORE)?;
+        bridged.ovs.switch().signal(libc::SIGCONT)?;
+        until("all packets have arrived", || Ok(arrived(&bridged)? - before >= u64::from(BEFORE) * 4))?;
+        Ok(())
+    })?;
+    let found = check(&recorded.events()?)?;
+    let losses = losses(&recorded)?;
+    let count = |cause: &str| losses.get(cause).copied().unwrap_or(0);
+    ensure!(count("tracking_upcall_unseen") == u64::from(BEFORE) * 2, "{losses:?}");
+    ensure!(found.packets == u64::from(BEFORE) * 2, "{found:?}");
+    // Each packet that is executed is taken for one of those as long as there is one, and all are executed.
+    ensure!(found.followed == u64::from(BEFORE) * 2, "{found:?}");
+    ensure!(count("tracking_upcall_unmatched") == u64::from(BEFORE) * 2, "{losses:?}");
+    Ok(())
+}
+
+#[test]
+fn alike_packets_keep_their_identities_without_usdt_probes() -> Result<()> {
+    follow(OvsBuild::Debian, "alike")
+}
+
+#[test]
+fn alike_packets_keep_their_identities_in_the_newest_open_vswitch() -> Result<()> {
+    follow(OvsBuild::Usdt, "newest")
+}
