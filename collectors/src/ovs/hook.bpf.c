@@ -46,18 +46,9 @@ struct {
 SEC("tp_btf/ovs_do_execute_action")
 int ovs_action(unsigned long long *context)
 {
-	u64 arguments[2];
-
-	if (!enabled || READ_ARGUMENTS(context, arguments))
-		return 0;
-	own_hit(context, ovs_action_index, arguments[1]);
+	if (enabled)
+		own_hit(context, ovs_action_index, read_one(context, 1));
 	return 0;
-}
-
-SEC("tp_btf/ovs_dp_upcall")
-int ovs_upcall(unsigned long long *context)
-{
-	return upcall_begins(context, ovs_upcall_index);
 }
 
 SEC("fentry/ovs_dp_process_packet")
@@ -70,39 +61,40 @@ int track_ovs_key(unsigned long long *context)
 	return 0;
 }
 
+/* The packet whose flow has been looked up, 0 when it is not known. */
+static __noinline u64 take_packet(void *context)
+{
+	u64 key = read_one(context, 1), packet = 0, *found;
+
+	found = bpf_map_lookup_elem(&packets_by_key, &key);
+	if (found) {
+		packet = *found;
+		bpf_map_delete_elem(&packets_by_key, &key);
+	}
+	return packet;
+}
+
 SEC("fexit/ovs_flow_tbl_lookup_stats")
 int ovs_lookup(unsigned long long *context)
 {
-	u64 arguments[2], *found, packet = 0;
-
-	if (!enabled || READ_ARGUMENTS(context, arguments))
-		return 0;
-	found = bpf_map_lookup_elem(&packets_by_key, &arguments[1]);
-	if (found) {
-		packet = *found;
-		bpf_map_delete_elem(&packets_by_key, &arguments[1]);
-	}
-	own_hit(context, ovs_lookup_index, packet);
+	if (enabled)
+		own_hit(context, ovs_lookup_index, take_packet(context));
 	return 0;
 }
 
 SEC("fentry/ovs_vport_receive")
 int ovs_receive(unsigned long long *context)
 {
-	u64 arguments[2];
-
-	if (enabled && !READ_ARGUMENTS(context, arguments))
-		own_hit(context, ovs_receive_index, arguments[1]);
+	if (enabled)
+		own_hit(context, ovs_receive_index, read_one(context, 1));
 	return 0;
 }
 
 SEC("fentry/ovs_vport_send")
 int ovs_send(unsigned long long *context)
 {
-	u64 arguments[2];
-
-	if (enabled && !READ_ARGUMENTS(context, arguments))
-		own_hit(context, ovs_send_index, arguments[1]);
+	if (enabled)
+		own_hit(context, ovs_send_index, read_one(context, 1));
 	return 0;
 }
 

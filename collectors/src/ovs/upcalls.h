@@ -263,40 +263,60 @@ static __always_inline void forget_message(struct upcall *upcall)
 		bpf_map_delete_elem(&upcall_messages, &message);
 }
 
-/* ovs_dp_upcall begins. */
-static __always_inline int upcall_begins(void *context, u32 index)
+/* Notes that ovs_dp_upcall begins. */
+static __noinline int note_call(void *context)
 {
-	u64 arguments[4], info, timestamp;
-	struct upcall_call call = {}, *noted;
+	struct upcall_call call = {};
 	struct dp_upcall_info *from;
+	u64 arguments[4];
 
-	if (!enabled || READ_ARGUMENTS(context, arguments))
+	if (READ_ARGUMENTS(context, arguments))
 		return 0;
-	info = arguments[3];
-	from = (void *)info;
+	from = (void *)arguments[3];
 	call.id = fetch_add(&next_upcall, 1);
 	call.packet = arguments[1];
 	call.cpu = bpf_get_smp_processor_id();
 	call.port = BPF_CORE_READ(from, portid);
 	call.command = BPF_CORE_READ(from, cmd);
 	reads_until_empty = BPF_CORE_READ((struct datapath *)arguments[0], user_features) & DISPATCH_PER_CPU;
-	bpf_map_update_elem(&upcall_calls, &info, &call, BPF_ANY);
-	timestamp = own_hit(context, index, arguments[1]);
-	noted = bpf_map_lookup_elem(&upcall_calls, &info);
-	if (noted)
-		noted->timestamp = timestamp ? timestamp : bpf_ktime_get_ns();
+	bpf_map_update_elem(&upcall_calls, &arguments[3], &call, BPF_ANY);
+	return 1;
+}
+
+/* Notes when it began: at the time of its event, when it has one. */
+static __noinline int note_time(void *context, u64 timestamp)
+{
+	u64 info = read_one(context, 3);
+	struct upcall_call *call = bpf_map_lookup_elem(&upcall_calls, &info);
+
+	if (call)
+		call->timestamp = timestamp ? timestamp : bpf_ktime_get_ns();
+	return 0;
+}
+
+static __noinline int forget_call(void *context)
+{
+	u64 info = read_one(context, 3);
+
+	bpf_map_delete_elem(&upcall_calls, &info);
+	return 0;
+}
+
+SEC("tp_btf/ovs_dp_upcall")
+int ovs_upcall(unsigned long long *context)
+{
+	if (enabled && note_call(context))
+		note_time(context, own_hit(context, ovs_upcall_index, read_one(context, 1)));
 	return 0;
 }
 
 SEC("fexit/ovs_dp_upcall")
 int ovs_upcall_return(unsigned long long *context)
 {
-	u64 arguments[4];
-
-	if (!enabled || READ_ARGUMENTS(context, arguments))
+	if (!enabled)
 		return 0;
-	own_hit(context, ovs_return_index, arguments[1]);
-	bpf_map_delete_elem(&upcall_calls, &arguments[3]);
+	own_hit(context, ovs_return_index, read_one(context, 1));
+	forget_call(context);
 	return 0;
 }
 
@@ -362,17 +382,16 @@ int track_ovs_message(unsigned long long *context)
 	return 0;
 }
 
-SEC("fexit/queue_userspace_packet")
-int ovs_enqueue(unsigned long long *context)
+/* The call of queue_userspace_packet ends. A packet that was not queued is not with user space. */
+static __noinline int end_queueing(void *context)
 {
 	struct queueing *queueing = this_queueing();
 	/* Five, and what it returned. */
 	u64 arguments[6];
 	struct upcall *upcall;
 
-	if (!enabled || !queueing || READ_ARGUMENTS(context, arguments))
+	if (!queueing || READ_ARGUMENTS(context, arguments))
 		return 0;
-	own_hit(context, ovs_enqueue_index, arguments[1]);
 	if ((int)arguments[5] && queueing->info == arguments[3] && queueing->message) {
 		upcall = upcall_named(queueing->upcall);
 		if (upcall) {
@@ -381,6 +400,16 @@ int ovs_enqueue(unsigned long long *context)
 		}
 	}
 	queueing->info = 0;
+	return 0;
+}
+
+SEC("fexit/queue_userspace_packet")
+int ovs_enqueue(unsigned long long *context)
+{
+	if (!enabled)
+		return 0;
+	own_hit(context, ovs_enqueue_index, read_one(context, 1));
+	end_queueing(context);
 	return 0;
 }
 
