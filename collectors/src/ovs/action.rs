@@ -116,8 +116,8 @@ impl ActionDecoder {
             flags: Some(flags),
             nat: (ct.nat != 0).then(|| Nat {
                 dir: direction,
-                min_addr: (!first.is_empty()).then(|| Cow::Borrowed(first.as_str())),
-                max_addr: (!last.is_empty()).then(|| Cow::Borrowed(last.as_str())),
+                min_addr: (!first.is_empty()).then_some(Cow::Borrowed(first.as_str())),
+                max_addr: (!last.is_empty()).then_some(Cow::Borrowed(last.as_str())),
                 min_port: port(ct.min_port),
                 max_port: port(ct.max_port),
             }),
@@ -174,7 +174,7 @@ fn unread<'a>(payload: &[u8], digits: &'a mut String) -> ActionEvent<'a> {
     digits.clear();
     // Strings take everything.
     let _ = write!(digits, "{}", Hexadecimal(payload));
-    let bytes = (!digits.is_empty()).then(|| Cow::Borrowed(digits.as_str()));
+    let bytes = (!digits.is_empty()).then_some(Cow::Borrowed(digits.as_str()));
     with(Arguments { bytes, ..Default::default() })
 }
 
@@ -288,7 +288,7 @@ fn userspace<'a>(payload: &[u8], digits: &'a mut String) -> Option<ActionEvent<'
         }
     }
     pid?;
-    let cookie = (!digits.is_empty()).then(|| Cow::Borrowed(digits.as_str()));
+    let cookie = (!digits.is_empty()).then_some(Cow::Borrowed(digits.as_str()));
     Some(with(Arguments { pid, cookie, purpose, ..Default::default() }))
 }
 
@@ -316,7 +316,7 @@ fn psample<'a>(payload: &[u8], digits: &'a mut String) -> Option<ActionEvent<'a>
         }
     }
     group?;
-    let cookie = (!digits.is_empty()).then(|| Cow::Borrowed(digits.as_str()));
+    let cookie = (!digits.is_empty()).then_some(Cow::Borrowed(digits.as_str()));
     Some(with(Arguments { group, cookie, ..Default::default() }))
 }
 

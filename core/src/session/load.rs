@@ -492,7 +492,6 @@ impl ProbeConfigurer {
             filter,
             arguments,
             mark: mark(&self.known, probe.probe_type, probe.symbol()),
-            ..Default::default()
         }
     }
 

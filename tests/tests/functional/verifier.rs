@@ -114,8 +114,6 @@ fn opens(arguments: &[&str], change: impl FnOnce(&mut Options<'_>) -> Result<()>
     if has_usdt {
         probes.push(USDT_PROBE);
     }
-    let collectors = collectors(&kernel)?;
-    let arguments_matched = matches(&collectors, arguments)?;
     let mut options = options(&collectors, &arguments_matched, &probes)?;
     change(&mut options)?;
     let session = Session::open(&kernel, options)?;

@@ -12,7 +12,7 @@ use tracer_core::kernel::Kernel;
 use tracer_core::session::{Session, Sink};
 use tracer_tests::{Topology, Tracer};
 
-use crate::verifier::{matches, options, runnable};
+use crate::verifier::{collectors, matches, options};
 
 /// Collectors, each with what takes the place of its hook; the verifier refuses it.
 const REFUSED: [(&str, &[u8]); 2] = [
@@ -99,7 +99,7 @@ fn goes_on_without_two_hooks_that_the_verifier_refuses() -> Result<()> {
 fn goes_on_without(refused: &[(&str, &'static [u8])]) -> Result<()> {
     let topology = Topology::ipv4_only()?;
     let kernel = Kernel::new("/");
-    let mut collectors = runnable(&kernel)?;
+    let mut collectors = collectors(&kernel)?;
     for &(name, object) in refused {
         let own = collectors.iter_mut().find(|collector| collector.name == name).context("no such collector")?;
         *own = Box::leak(Box::new(Collector {
@@ -122,8 +122,8 @@ fn goes_on_without(refused: &[(&str, &'static [u8])]) -> Result<()> {
     let is_refused = |name: &str| refused.iter().any(|(refused, _)| *refused == name);
     let running: Vec<&str> = session.collectors().map(|collector| collector.name).collect();
     // Nobody asks for the one place that `nft` speaks at.
-    let others: Vec<&str> =
-        collectors.iter().map(|collector| collector.name).filter(|name| !is_refused(name) && *name != "nft").collect();
+    let runs = |name: &&str| !is_refused(name) && *name != "nft";
+    let others: Vec<&str> = collectors.iter().map(|collector| collector.name).filter(runs).collect();
     assert_eq!(running, others);
     for (name, _) in refused {
         let warning = session.warnings().iter().find(|warning| warning.contains(&format!("`{name}`")));
