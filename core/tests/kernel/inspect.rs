@@ -121,6 +121,8 @@ fn without_a_pattern_all_that_has_a_packet_is_shown() {
             "kprobe:ip_fragment -",
             "kprobe:ip_rcv",
             "kprobe:many",
+            "kprobe:nft_do_chain -",
+            "kprobe:nft_trace_notify -",
             "kprobe:ovs_dp_process_packet",
             "kprobe:trace_event_raw_event_udp -",
             "kprobe:udp_inlined -",
