@@ -70,7 +70,7 @@ mod tests {
             for release in ["5.10.0-46-amd64", "6.1.0-53-amd64", "6.12.107+deb13-amd64", "7.2.2+deb14-amd64"] {
                 for has in [false, true] {
                     let args = profile.collect_args(&Kernel(release, has)).unwrap();
-                    assert!(args.iter().any(|arg| arg.option == "probe"), "{name} on {release}");
+                    assert!(args.iter().any(|arg| arg.option == "collectors"), "{name} on {release}");
                     let twice = args.iter().enumerate().find(|(index, arg)| args[..*index].contains(arg));
                     assert_eq!(twice, None, "{name} on {release}");
                 }

@@ -14,7 +14,7 @@ const EVENT: &str = r#"{"common":{"timestamp":5,"smp_id":0,"task":{"pid":4321,"t
         "data_ref":{"nohdr":false,"cloned":true,"fclone":2,"users":1,"dataref":1}},
     "netns":{"inum":4026531840,"name":"blue"},
     "dev":{"name":"eth0","ifindex":3,"new":{"key":[1,-2]}},
-    "nft":{"state":"new","zone_id":7,"orig":{"ip":{"src":"10.0.0.1","dst":"10.0.0.2","version":"v4"},
+    "ovs-detrace":{"state":"new","zone_id":7,"orig":{"ip":{"src":"10.0.0.1","dst":"10.0.0.2","version":"v4"},
         "proto":{"tcp":{"sport":51000,"dport":443}}},"reply":{"ip":{"src":"2001:db8::1","dst":"::","version":"v6"}},"mac":"02:00:AB:cd:ef:1"},
     "skb-drop":{"drop_reason":"NO_SOCKET"}}"#;
 
@@ -70,20 +70,20 @@ fn conditions_hold_and_their_opposites_do_not() {
         "common.task.tgid == 4322",
         "common.task",
         "dev.ifindex >= 3",
-        "nft.state == 'new'",
-        "nft.zone_id == 7",
-        "nft.orig.proto.tcp.dport == 443",
+        "ovs-detrace.state == 'new'",
+        "ovs-detrace.zone_id == 7",
+        "ovs-detrace.orig.proto.tcp.dport == 443",
         // Addresses.
-        "nft.orig.ip.src == 10.0.0.1",
-        "nft.orig.ip.src == 10.0.0.0/30",
-        "nft.orig.ip.src == '10.0.0.1'",
-        "nft.orig.ip.src < 10.0.0.2",
-        "nft.orig.ip.src != ::1",
-        "nft.reply.ip.src == 2001:db8:0::1",
-        "nft.reply.ip.src == 2001:db8::/32",
-        "nft.reply.ip.src == ::/0",
-        "nft.reply.ip.src != 10.0.0.1",
-        "nft.mac == 02:00:ab:cd:ef:01",
+        "ovs-detrace.orig.ip.src == 10.0.0.1",
+        "ovs-detrace.orig.ip.src == 10.0.0.0/30",
+        "ovs-detrace.orig.ip.src == '10.0.0.1'",
+        "ovs-detrace.orig.ip.src < 10.0.0.2",
+        "ovs-detrace.orig.ip.src != ::1",
+        "ovs-detrace.reply.ip.src == 2001:db8:0::1",
+        "ovs-detrace.reply.ip.src == 2001:db8::/32",
+        "ovs-detrace.reply.ip.src == ::/0",
+        "ovs-detrace.reply.ip.src != 10.0.0.1",
+        "ovs-detrace.mac == 02:00:ab:cd:ef:01",
         // Together.
         "ifindex == 3 && (pid == 1 || kernel.symbol == 'ip_rcv') and not netns == 1",
     ] {
@@ -95,7 +95,7 @@ fn conditions_hold_and_their_opposites_do_not() {
 #[test]
 fn what_an_event_does_not_say_is_neither_true_nor_false() {
     let bare = r#"{"common":{"timestamp":5},"dev":{"name":"eth0","ifindex":3,"rx_ifindex":null},
-        "skb":{"meta":{"len":1}},"nft":{"orig":[]},"netns":5}"#;
+        "skb":{"meta":{"len":1}},"ovs-detrace":{"orig":[]},"netns":5}"#;
     for text in [
         "netns == 5",
         "pid == 0",
@@ -103,9 +103,9 @@ fn what_an_event_does_not_say_is_neither_true_nor_false() {
         "sk_buff.skb_iif",
         "kernel.symbol == 'ip_rcv'",
         "skb.vlan_accel",
-        "nft.orig.ip.src == 10.0.0.1",
-        "nft.orig.ip.src == '*'",
-        "nft.orig[0]",
+        "ovs-detrace.orig.ip.src == 10.0.0.1",
+        "ovs-detrace.orig.ip.src == '*'",
+        "ovs-detrace.orig[0]",
         "common.task.comm == ''",
     ] {
         assert!(!matches(text, bare), "{text}");
@@ -117,7 +117,7 @@ fn what_an_event_does_not_say_is_neither_true_nor_false() {
 #[test]
 fn a_value_of_another_kind_is_unequal_in_no_way() {
     for text in
-        ["nft.state == 5", "nft.zone_id == 'x'", "nft.orig == 1", "nft.state == 10.0.0.1", "nft.state == 1:2:3:4:5:6"]
+        ["ovs-detrace.state == 5", "ovs-detrace.zone_id == 'x'", "ovs-detrace.orig == 1", "ovs-detrace.state == 10.0.0.1", "ovs-detrace.state == 1:2:3:4:5:6"]
     {
         assert!(!matches(text, EVENT), "{text}");
         assert!(!matches(&format!("!({text})"), EVENT), "!({text})");

@@ -123,6 +123,9 @@ fn lists_all_with_their_origin_by_name_and_importance() {
             ("generic", &Origin::BuiltIn { name: "generic" }, true),
             ("ifdump", &Origin::BuiltIn { name: "ifdump" }, true),
             ("nft-dropmon", &Origin::BuiltIn { name: "nft-dropmon" }, true),
+            ("ovs-datapath", &Origin::BuiltIn { name: "ovs-datapath" }, true),
+            ("ovs-upcall", &Origin::BuiltIn { name: "ovs-upcall" }, true),
+            ("ovs-vport", &Origin::BuiltIn { name: "ovs-vport" }, true),
         ]
     );
 }

@@ -46,7 +46,7 @@ const RECORDED: [(&str, &str); 20] = [
 ];
 
 /// Sections that a file may hold though nothing in this program writes them: Retis has them.
-const FOREIGN_SECTIONS: [&str; 5] = ["ct", "nft", "ovs", "ovs-detrace", "skb-drop"];
+const FOREIGN_SECTIONS: [&str; 1] = ["ovs-detrace"];
 
 /// The members of events.
 pub(super) struct Fields<'t> {
