@@ -31,7 +31,8 @@ pub(super) fn look(kernel: &Kernel, needs: &mut Needs) {
                 needs.watch(probe);
             }
         }
-        Err(why) => needs.note(format!("{why}: upcalls have no events `recv_upcall` and `flow_operation`; all else is recorded")),
+        Err(why) => needs
+            .note(format!("{why}: upcalls have no events `recv_upcall` and `flow_operation`; all else is recorded")),
     }
 }
 
