@@ -18,7 +18,7 @@ setup: ## install missing packages and tools, download missing kernels, build Op
 build: ## build target/release/tracer
 	cargo build --release
 
-demo: setup ## trace three pings in a virtual machine
+demo: setup ## trace the first ping through Open vSwitch in a virtual machine
 	$(VM) demo
 
 test: setup lint unit ## what CI runs: lints, unit tests, a little fuzzing, quick tests on four kernels, instruction counts

@@ -144,6 +144,7 @@ pub struct Needs {
     pub(crate) losses: Vec<(&'static str, &'static str)>,
     pub(crate) warnings: Vec<String>,
     pub(crate) deciding: Vec<&'static WantedArgument>,
+    pub(crate) deciding_probes: Vec<ProbeSpec>,
     pub(crate) notes: Vec<String>,
     /// Where the session looks without the collector's own probes.
     pub(crate) session_probes: Vec<ProbeSpec>,
@@ -180,6 +181,12 @@ impl Needs {
     /// Its hook decides, by `REFUSE`, about the hits of all probes that have this argument.
     pub fn decides_at(&mut self, argument: &'static WantedArgument) {
         self.deciding.push(argument);
+    }
+
+    /// Its hook decides, by `REFUSE`, about the hits of this probe, and may say which packet they are about. As for
+    /// [`Needs::recognise`], no wildcard.
+    pub fn decides_about(&mut self, probe: ProbeSpec) {
+        self.deciding_probes.push(probe);
     }
 
     /// Tells the user something at the start, in a line of its own.

@@ -219,6 +219,9 @@ static __always_inline bool is_wanted(struct hit *hit, struct scratch *scratch)
 	if (tracking_enabled && head && may_be_tracked(head))
 		hit->number = tracked_number(head);
 	if (filter && !(hit->number && has_passed(hit->number, filter))) {
+		/* It is held, and can't be looked at. */
+		if (hit->number && !hit->packet)
+			return false;
 		if (!passes_filter(hit, scratch))
 			return false;
 		if (hit->number)

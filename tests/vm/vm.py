@@ -51,8 +51,8 @@ def matrix(arguments: argparse.Namespace) -> int:
 
 
 def demo(arguments: argparse.Namespace) -> int:
-    machine = Machine(environment={"TRACER_BIN": str(suite.build_tracer())}, timeout=300)
-    return machine.run(kernels.get(arguments.kernel), [str(HERE / "demo.sh")])
+    environment = {"TRACER_BIN": str(suite.build_tracer()), **openvswitch.environment()}
+    return Machine(environment=environment, timeout=300).run(kernels.get(arguments.kernel), [str(HERE / "demo.sh")])
 
 
 def bench(arguments: argparse.Namespace) -> int:
@@ -111,7 +111,7 @@ def parser() -> argparse.ArgumentParser:
     sub = tested("matrix", matrix, "run the functional tests on all kernels")
     sub.add_argument("--tier", choices=suite.TIERS, required=True)
 
-    sub = command("demo", demo, "trace three pings")
+    sub = command("demo", demo, "trace the first ping through Open vSwitch")
     sub.add_argument("--kernel", default="6.12")
     sub = command("bench", bench, "count the instructions of a hit and compare them with the budgets")
     sub.add_argument("--kernel", default="6.12")

@@ -10,6 +10,9 @@ enum ovs_section {
 	OVS_RETURN,
 	OVS_VPORT_RECEIVE,
 	OVS_VPORT_SEND,
+	OVS_RECEIVED,
+	OVS_FLOW_PUT,
+	OVS_FLOW_EXECUTE,
 };
 
 /* In which form the content of an action follows, when it is not as it stands in the kernel. */
@@ -115,6 +118,28 @@ struct ovs_return_event {
 	__s32 result;
 	__u8 command;
 	__u8 padding[7];
+};
+
+/* ovs-vswitchd has received an upcall. */
+struct ovs_received_event {
+	__u64 upcall_id;
+	/* When the batch began, ns. */
+	__u64 batch_timestamp;
+	__u64 key_size;
+	/* 0: no flow fits it; 1: an action says so. */
+	__u32 type;
+	__u32 packet_size;
+	__u32 queue_id;
+	/* The place in the batch. */
+	__u32 batch_index;
+};
+
+/* It is about to put a flow for it, or to execute it. */
+struct ovs_operation_event {
+	__u64 upcall_id;
+	__u64 batch_timestamp;
+	__u32 queue_id;
+	__u32 batch_index;
 };
 
 struct ovs_vport_event {

@@ -16,6 +16,7 @@ const volatile u32 ovs_receive_index = NO_PROBE;
 const volatile u32 ovs_send_index = NO_PROBE;
 
 #include "upcalls.h"
+#include "vswitchd.h"
 
 /* The kernel's numbers of two actions and of an attribute of a key: they do not carry what user space knows. */
 const volatile u32 ovs_action_ct;
@@ -373,10 +374,26 @@ static __always_inline void at_port(struct hit *hit, u8 kind)
 		bpf_core_read(event->datapath, sizeof(event->datapath), &device->name);
 }
 
+REFUSE(ovs)
+{
+	if (hit->usdt)
+		hit->number = told_packet(hit);
+	return 0;
+}
+
+SELECT(ovs)
+{
+	return hit->usdt && hit->number;
+}
+
 HOOK(ovs)
 {
 	u32 index = hit->index;
 
+	if (hit->usdt) {
+		append_told(hit);
+		return 0;
+	}
 	if (!(hit->probe->flags & PROBE_OWN_PROGRAM))
 		return 0;
 	if (index == ovs_action_index)

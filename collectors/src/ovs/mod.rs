@@ -6,6 +6,7 @@ mod action_event;
 mod event;
 mod key;
 mod names;
+mod vswitchd;
 
 use clap::{Arg, ArgAction, ArgMatches};
 use tracer_core::collector::{Collector, Decode, DecodeError, Needs, OwnProgram, Subject, Wire};
@@ -36,6 +37,10 @@ unsafe impl Wire for wire::ovs_upcall_event {}
 unsafe impl Wire for wire::ovs_enqueue_event {}
 // SAFETY: integers, with explicit padding.
 unsafe impl Wire for wire::ovs_return_event {}
+// SAFETY: integers, without padding.
+unsafe impl Wire for wire::ovs_received_event {}
+// SAFETY: integers, without padding.
+unsafe impl Wire for wire::ovs_operation_event {}
 // SAFETY: integers and arrays of them, without padding.
 unsafe impl Wire for wire::ovs_vport_event {}
 
@@ -46,7 +51,8 @@ const TRACK: &str = "ovs-track";
 const PARTS: &str = "ovs-events";
 
 /// What `--ovs-events` takes, and how many of the programs that make events belong to each.
-const KINDS: [(&str, usize); 4] = [("actions", 1), ("flows", 1), ("upcalls", 3), ("vports", 2)];
+const KINDS: [(&str, usize); 4] = [("actions", 1), ("flows", 1), (UPCALLS, 3), ("vports", 2)];
+const UPCALLS: &str = "upcalls";
 
 /// Programs that make events, in the order of their kinds.
 const EVENTS: [OwnProgram; 7] = [
@@ -129,7 +135,12 @@ inventory::submit! {
         about: "what Open vSwitch does with the packet: ports, flows, actions, upcalls",
         sections: &[SectionDescriptor::of::<OvsSection<'static>>(), SectionDescriptor::of::<OvsVportSection<'static>>()],
         hook: crate::hooks::OVS,
-        subjects: &[Subject::OwnPrograms(&EVENTS)],
+        subjects: &[
+            Subject::OwnPrograms(&EVENTS),
+            Subject::Usdt(vswitchd::RECEIVE),
+            Subject::Usdt(vswitchd::PUT),
+            Subject::Usdt(vswitchd::EXECUTE),
+        ],
         arguments: || vec![
             Arg::new(TRACK)
                 .long(TRACK)
@@ -162,6 +173,9 @@ fn start(kernel: &Kernel, arguments: &ArgMatches, needs: &mut Needs) -> Result<B
             needs.loss("tracking_upcall_unmatched", "ovs_unmatched");
             needs.loss("tracking_upcall_expired", "ovs_expired");
             needs.loss("tracking_upcall_differs", "ovs_disagreeing");
+            if wants(arguments, UPCALLS) {
+                vswitchd::look(kernel, needs);
+            }
         }
     }
     needs.constant("ovs_track", [u8::from(track)]);
@@ -171,13 +185,16 @@ fn start(kernel: &Kernel, arguments: &ArgMatches, needs: &mut Needs) -> Result<B
     Ok(Box::new(Decoder { actions: ActionDecoder::new(names) }))
 }
 
+fn wants(arguments: &ArgMatches, kind: &str) -> bool {
+    arguments.get_many::<String>(PARTS).into_iter().flatten().any(|wanted| wanted == kind)
+}
+
 fn wanted_events(arguments: &ArgMatches) -> Vec<OwnProgram> {
-    let kinds: Vec<&String> = arguments.get_many(PARTS).into_iter().flatten().collect();
     let mut programs = EVENTS.iter();
     let mut wanted = Vec::new();
     for (kind, count) in KINDS {
         let own = programs.by_ref().take(count);
-        if kinds.iter().any(|wanted| *wanted == kind) {
+        if wants(arguments, kind) {
             wanted.extend(own);
         } else {
             own.for_each(drop);
@@ -198,6 +215,11 @@ fn unavailable(kernel: &Kernel) -> Error {
             .with_hint("it takes Linux 5.11 or later, with CONFIG_DEBUG_INFO_BTF_MODULES");
     }
     Error::new(ErrorKind::KernelLacks, "this kernel's datapath of Open vSwitch has nothing that tracer knows")
+}
+
+/// A batch has 64 at most.
+fn place_in_batch(index: u32) -> u8 {
+    index.try_into().unwrap_or(u8::MAX)
 }
 
 struct Decoder {
@@ -252,6 +274,28 @@ impl Decode for Decoder {
                     ret: returned.result,
                     cmd: Some(returned.command),
                     upcall_id: Some(returned.upcall_id),
+                })?;
+            }
+            wire::OVS_RECEIVED => {
+                let (received, _) = wire::ovs_received_event::read(kind, bytes)?;
+                event.section(&OvsSection::RecvUpcall {
+                    r#type: received.type_,
+                    pkt_size: received.packet_size,
+                    key_size: received.key_size,
+                    queue_id: received.queue_id,
+                    batch_ts: received.batch_timestamp,
+                    batch_idx: place_in_batch(received.batch_index),
+                    upcall_id: Some(received.upcall_id),
+                })?;
+            }
+            wire::OVS_FLOW_PUT | wire::OVS_FLOW_EXECUTE => {
+                let (operation, _) = wire::ovs_operation_event::read(kind, bytes)?;
+                event.section(&OvsSection::FlowOperation {
+                    op_type: if u32::from(kind) == wire::OVS_FLOW_PUT { "put" } else { "exec" }.into(),
+                    queue_id: operation.queue_id,
+                    batch_ts: operation.batch_timestamp,
+                    batch_idx: place_in_batch(operation.batch_index),
+                    upcall_id: Some(operation.upcall_id),
                 })?;
             }
             wire::OVS_VPORT_RECEIVE | wire::OVS_VPORT_SEND => {

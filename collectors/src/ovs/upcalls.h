@@ -20,8 +20,7 @@
  *
  * The life of a thread's state (`handlers`): made when it receives its first upcall. A batch begins with the first upcall that is
  * received after the end of the one before, which ends when 64 are received, when there is no more to receive, or with an execute.
- * What was not executed is let go when the next batch begins. Programs at USDT probes of ovs-vswitchd run in the same thread, between
- * these steps: at recv_upcall, the last entry of the batch is the packet's; at op_flow_execute, hash and order tell.
+ * What was not executed is let go when the next batch begins. What ovs-vswitchd itself says in between is in vswitchd.h.
  *
  * A packet is held in the table of tracked packets while it is with user space, though its buffer is freed. The upcalls are in a ring:
  * when there are too many, the oldest is let go.
@@ -153,6 +152,8 @@ struct handler {
 	/* No more will be received in this batch. */
 	u32 closed;
 	u32 queue_id;
+	/* When the batch began, ns. */
+	u64 began;
 	/* The upcall whose packet is being executed, its new sk_buff and its number. */
 	u64 executing;
 	u64 packet;
@@ -497,6 +498,8 @@ int track_ovs_receive(unsigned long long *context)
 	at = handler->count;
 	if (at >= BATCH)
 		return 0;
+	if (!at)
+		handler->began = bpf_ktime_get_ns();
 	handler->upcalls[at] = id;
 	handler->hashes[at] = upcall && upcall->content.is_known ? upcall->content.hash : 0;
 	handler->lengths[at] = upcall && upcall->content.is_known ? upcall->content.length : 0;

@@ -18,7 +18,7 @@ use crate::event::core_sections::PacketKey;
 use crate::filter::{self, Filter, FilterText};
 use crate::kernel::features::Features;
 use crate::kernel::tunnels::{TunnelPort, TunnelPorts};
-use crate::probe::{PacketPlace, Probe, ProbeType, WantedArgument};
+use crate::probe::{PacketPlace, Probe, ProbeSpec, ProbeType, WantedArgument};
 
 /// What is to be loaded.
 pub(super) struct Plan<'a> {
@@ -410,6 +410,8 @@ struct ProbeConfigurer {
     known: Vec<(ProbeType, String)>,
     /// Where a probe has one of these, a collector decides whether its hits are wanted.
     deciding: Vec<&'static WantedArgument>,
+    /// Probes about which a collector decides.
+    deciding_probes: Vec<ProbeSpec>,
     /// The filter of probes that have none of their own.
     filter: FilterText,
     /// All filters: their text, and the flags that they put on probes with a packet and on those without.
@@ -426,6 +428,11 @@ impl ProbeConfigurer {
             wanted: plan.wanted_arguments(),
             known: plan.known_probes(),
             deciding: plan.collectors.iter().flat_map(|running| running.needs.deciding.iter().copied()).collect(),
+            deciding_probes: plan
+                .collectors
+                .iter()
+                .flat_map(|running| running.needs.deciding_probes.iter().cloned())
+                .collect(),
             filter: plan.filter.clone(),
             filters: plan.filters.iter().map(|filter| (filter.text.clone(), flags(filter))).collect(),
             first_added: plan.probes.len() + LINK_PLACES.len(),
@@ -442,7 +449,11 @@ impl ProbeConfigurer {
                 (argument, offset, then, wire::PROBE_PACKET_INDIRECT | wire::PROBE_PACKET_TWICE)
             }
         };
-        if self.deciding.iter().any(|argument| argument.of(probe).is_some()) {
+        let may_tell_packet = self
+            .deciding_probes
+            .iter()
+            .any(|known| known.probe_type == probe.probe_type && known.symbol() == probe.symbol());
+        if may_tell_packet || self.deciding.iter().any(|argument| argument.of(probe).is_some()) {
             flags |= wire::PROBE_DECIDED;
         }
         if probe.stack {
@@ -473,7 +484,8 @@ impl ProbeConfigurer {
         // A program of a collector's own may know of a packet that no argument leads to.
         let without_packet = probe.packet == PacketPlace::Nowhere && probe.own_program.is_none();
         let filter = number.map(|((_, flags), number)| (flags[usize::from(without_packet)], number));
-        let (filter_flags, filter) = filter.filter(|(flags, _)| *flags != 0).unwrap_or_default();
+        // A filter that does not look at the hit counts for the packet that the hit is about.
+        let (filter_flags, filter) = filter.filter(|(flags, _)| *flags != 0 || may_tell_packet).unwrap_or_default();
         flags |= filter_flags;
         let beside = |argument: Option<u8>| argument.filter(|_| probe.packet == PacketPlace::Nowhere).unwrap_or(none);
         wire::probe_config {

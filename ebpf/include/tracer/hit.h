@@ -28,6 +28,9 @@
  * Beside its hook, a collector may have `REFUSE(name)` and a body, for probes at which it decides whether a hit is wanted
  * (`Needs::decides_at`). It returns true when no event is to be made. It is asked before anything else is done: the packet is neither
  * read nor tracked yet, and `hit->packet` can be set to NULL where it is not to be touched.
+ *
+ * A hit without a packet may be about one that is held while it has no buffer (tracking.h): when `REFUSE` sets `hit->number` to it, the
+ * hit becomes one of its own, and is wanted when the packet has passed the probe's filter before.
  */
 #define REFUSE(name) INTERNAL int refuse_##name(struct hit *hit)
 

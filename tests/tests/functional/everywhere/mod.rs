@@ -14,6 +14,7 @@ pub(crate) mod nic;
 mod ovs;
 mod ovs_datapath;
 mod ovs_upcalls;
+mod ovs_vswitchd;
 mod paths;
 mod payload;
 mod privileges;

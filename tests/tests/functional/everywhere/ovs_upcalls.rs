@@ -125,8 +125,8 @@ struct Found {
     followed: u64,
 }
 
-/// Checks that every series is one packet with its own upcall.
-fn check(events: &Events) -> Result<Found> {
+/// Checks that every series is one packet with its own upcall; what ovs-vswitchd says of it belongs to it, if it says anything.
+fn check(events: &Events, build: OvsBuild) -> Result<Found> {
     let mut found = Found::default();
     let (mut marks, mut upcalls) = (BTreeSet::new(), BTreeSet::new());
     for (identity, series) in events.series() {
@@ -151,9 +151,10 @@ fn check(events: &Events) -> Result<Found> {
         let of = |wanted: &str| series.iter().filter(|event| kind(event) == wanted).collect::<Vec<_>>();
         let (upcall, enqueued, returned) = (of("upcall"), of("upcall_enqueue"), of("upcall_return"));
         let executed = of("action_execute");
+        let (received, answered) = (of("recv_upcall"), of("flow_operation"));
         // What was with user space before collection began.
         if upcall.is_empty() {
-            ensure!(enqueued.is_empty() && returned.is_empty());
+            ensure!(enqueued.is_empty() && returned.is_empty() && received.is_empty() && answered.is_empty());
             ensure!(executed.iter().all(|event| event.get("/ovs/upcall_id").is_null()), "{identity:?}: {executed:?}");
             continue;
         }
@@ -163,15 +164,28 @@ fn check(events: &Events) -> Result<Found> {
         ensure!(counts == (1, 1, 1), "{identity:?} has {counts:?} upcalls");
         let id = upcall[0].get("/ovs/upcall_id").as_u64().context("no upcall_id")?;
         ensure!(upcalls.insert(id), "{id} names two upcalls");
-        for event in upcall.iter().chain(&enqueued).chain(&returned).chain(&executed) {
+        for event in upcall.iter().chain(&enqueued).chain(&returned).chain(&received).chain(&answered).chain(&executed)
+        {
             ensure!(event.get("/ovs/upcall_id") == id, "{identity:?}: upcall {id} and {event:?}");
         }
         ensure!(returned[0].get("/ovs/upcall_ts") == upcall[0].get("/common/timestamp"));
         ensure!(enqueued[0].get("/ovs/upcall_ts") == upcall[0].get("/common/timestamp"));
         if enqueued[0].get("/ovs/ret") != 0 {
             ensure!(executed.is_empty(), "{identity:?} was lost, and executed");
+            ensure!(received.is_empty() && answered.is_empty(), "{identity:?} was lost, and received");
             found.lost += 1;
             continue;
+        }
+        let counts = (received.len(), answered.len());
+        ensure!(counts == if build == OvsBuild::Usdt { (1, 1) } else { (0, 0) }, "{identity:?}: {counts:?}");
+        for (received, answered) in received.iter().zip(&answered) {
+            ensure!(answered.get("/ovs/op_type") == "exec", "{answered:?}");
+            for name in ["queue_id", "batch_ts", "batch_idx"] {
+                let path = format!("/ovs/{name}");
+                ensure!(received.get(&path) == answered.get(&path), "{identity:?}: {received:?} and {answered:?}");
+            }
+            ensure!(received.get("/ovs/queue_id") == enqueued[0].get("/ovs/queue_id"), "{identity:?}");
+            ensure!(received.get("/ovs/pkt_size") == frame().len(), "{received:?}");
         }
         if executed.is_empty() {
             continue;
@@ -214,7 +228,9 @@ fn follow(build: OvsBuild, name: &str) -> Result<()> {
         refused = send_and_wait(&bridged, || send(&bridged, 1, AT_ONCE))?;
         Ok(())
     })?;
-    let found = check(&recorded.events()?)?;
+    let said = recorded.ended.stderr.contains("was built without USDT probes");
+    ensure!(said == (build == OvsBuild::Debian), "{}", recorded.ended.stderr);
+    let found = check(&recorded.events()?, build)?;
     let sent = u64::from(AT_ONCE) * 2;
     let losses_at_once = losses(&recorded)?;
     ensure!(losses_at_once.is_empty(), "{build:?}: {losses_at_once:?}");
@@ -232,7 +248,7 @@ fn follow(build: OvsBuild, name: &str) -> Result<()> {
         })?;
         Ok(())
     })?;
-    let found = check(&recorded.events()?)?;
+    let found = check(&recorded.events()?, build)?;
     let sent = u64::from(TOO_MANY) * 2;
     ensure!(refused > 0, "the queues took all");
     ensure!(
@@ -253,7 +269,7 @@ fn follow(build: OvsBuild, name: &str) -> Result<()> {
         until("all packets have arrived", || Ok(arrived(&bridged)? - before >= u64::from(BEFORE) * 4))?;
         Ok(())
     })?;
-    let found = check(&recorded.events()?)?;
+    let found = check(&recorded.events()?, build)?;
     let losses = losses(&recorded)?;
     let count = |cause: &str| losses.get(cause).copied().unwrap_or(0);
     ensure!(count("tracking_upcall_unseen") == u64::from(BEFORE) * 2, "{losses:?}");

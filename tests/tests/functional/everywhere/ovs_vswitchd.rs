@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What ovs-vswitchd does with upcalls, as its USDT probes tell. That alike packets are not mixed up is in `ovs_upcalls`.
+//!
+//! Cost: one Open vSwitch and a session, and a session without any: 30 s.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use tracer_tests::{Bridged, Event, Events, OvsBuild, Recorded, Tracer, python, run, until};
+
+/// The kinds of the events of collector `ovs` in a series, in order; of operations, which.
+fn kinds<'a>(series: &[&'a Event]) -> Vec<&'a str> {
+    let kind = |event: &&'a Event| match event.get("/ovs/event_type").as_str()? {
+        "flow_operation" => event.get("/ovs/op_type").as_str(),
+        kind => Some(kind),
+    };
+    series.iter().filter_map(kind).collect()
+}
+
+/// The series of echo requests, in the order of time.
+fn requests(events: &Events) -> Vec<Vec<&Event>> {
+    // Behind the headers of Ethernet and IP.
+    let of_request = |series: &Vec<&Event>| series[0].packet().get(34) == Some(&8);
+    let mut found: Vec<_> = events.series().into_values().map(|series| series.to_vec()).filter(of_request).collect();
+    found.sort_by_key(|series| series[0].timestamp());
+    found
+}
+
+fn ends_well(recorded: &Recorded) -> Result<Events> {
+    ensure!(recorded.ended.code() == 0, "{}", recorded.ended.stderr);
+    let events = recorded.events()?;
+    ensure!(events.losses().is_empty(), "{:?}", events.losses());
+    Ok(events)
+}
+
+#[test]
+fn the_first_ping_is_one_story_through_ovs_vswitchd() -> Result<()> {
+    let bridged = Bridged::new(OvsBuild::Usdt, "story")?;
+    let flows = || anyhow::Ok(bridged.ovs.appctl("dpctl/dump-flows")?.matches("eth_type(0x0800)").count());
+    // The bridge learns where both are.
+    bridged.red.ping("fd00::2", 1)?;
+    // The flow of the second one is there. That somebody asks for a probe by its name changes nothing for packets that are followed.
+    let recorded = Tracer::collect(["-f", "icmp", "-p", "usdt:ovs-vswitchd:dpif_recv:recv_upcall"])
+        .profile("ovs-upcall")
+        .during(|_| {
+            bridged.red.ping("10.0.0.2", 1)?;
+            until("both flows are there", || Ok(flows()? >= 2))?;
+            bridged.red.ping("10.0.0.2", 1)
+        })?;
+    ensure!(!recorded.ended.stderr.contains("recv_upcall"), "{}", recorded.ended.stderr);
+    let events = ends_well(&recorded)?;
+    let requests = requests(&events);
+    ensure!(requests.len() == 2, "{} requests", requests.len());
+    let (first, second) = (&requests[0], &requests[1]);
+    let told = kinds(first);
+    // The thread that receives runs beside the one that queues.
+    let beside = ["upcall_enqueue", "upcall_return"];
+    let in_order: Vec<_> = told.iter().copied().filter(|kind| !beside.contains(kind)).collect();
+    ensure!(in_order == ["flow_lookup", "upcall", "recv_upcall", "put", "exec", "action_execute"], "{told:?}");
+    ensure!(beside.iter().all(|kind| told.contains(kind)), "{told:?}");
+    ensure!(kinds(second) == ["flow_lookup", "action_execute"], "{:?}", kinds(second));
+
+    let values = |name: &str| {
+        let path = format!("/ovs/{name}");
+        let values = first.iter().map(|event| event.get(&path)).filter(|value| !value.is_null());
+        values.map(Value::to_string).collect::<BTreeSet<_>>()
+    };
+    for name in ["upcall_id", "queue_id", "batch_ts", "batch_idx"] {
+        ensure!(values(name).len() == 1, "{name}: {:?}", values(name));
+    }
+    let received = first.iter().find(|event| event.get("/ovs/event_type") == "recv_upcall").context("not received")?;
+    ensure!(received.get("/ovs/type") == 0 && received.get("/ovs/pkt_size") == 98, "{received:?}");
+    ensure!(received.get("/ovs/key_size").as_u64().is_some_and(|size| size > 50), "{received:?}");
+    ensure!(received.get("/userspace/symbol") == "dpif_recv:recv_upcall", "{received:?}");
+    ensure!(received.get("/ovs/batch_ts").as_u64() < Some(received.timestamp()), "{received:?}");
+    // From port to port, numbered without a gap.
+    let ports: Vec<_> = first.iter().filter_map(|event| event.get("/ovs-vport/name").as_str()).collect();
+    ensure!(ports == ["red", "blue"], "{ports:?}");
+    let numbers: Vec<_> = first.iter().filter_map(|event| event.sequence()).collect();
+    ensure!(numbers == (0..first.len() as u64).collect::<Vec<_>>(), "{numbers:?}");
+
+    let sorted = recorded.file("sorted.json");
+    Tracer::output(["sort".as_ref(), recorded.path().as_os_str(), "-o".as_ref(), sorted.as_os_str()])?;
+    let read: Value = serde_json::from_str(&python("read_with_retis.py", [&sorted])?)?;
+    ensure!(read["sorted"] == true && read["events"] == events.0.len(), "{read}");
+    Ok(())
+}
+
+#[test]
+fn without_ovs_vswitchd_it_is_said_what_is_missing() -> Result<()> {
+    run("modprobe", ["openvswitch"])?;
+    let recorded = Tracer::collect(["-c", "skb-tracking,ovs", "--ovs-track"]).during(|_| Ok(()))?;
+    ensure!(recorded.ended.code() == 0, "{}", recorded.ended.stderr);
+    ensure!(recorded.ended.stderr.contains("no `ovs-vswitchd` runs"), "{}", recorded.ended.stderr);
+    Ok(())
+}
