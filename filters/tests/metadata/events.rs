@@ -116,9 +116,13 @@ fn what_an_event_does_not_say_is_neither_true_nor_false() {
 
 #[test]
 fn a_value_of_another_kind_is_unequal_in_no_way() {
-    for text in
-        ["ovs-detrace.state == 5", "ovs-detrace.zone_id == 'x'", "ovs-detrace.orig == 1", "ovs-detrace.state == 10.0.0.1", "ovs-detrace.state == 1:2:3:4:5:6"]
-    {
+    for text in [
+        "ovs-detrace.state == 5",
+        "ovs-detrace.zone_id == 'x'",
+        "ovs-detrace.orig == 1",
+        "ovs-detrace.state == 10.0.0.1",
+        "ovs-detrace.state == 1:2:3:4:5:6",
+    ] {
         assert!(!matches(text, EVENT), "{text}");
         assert!(!matches(&format!("!({text})"), EVENT), "!({text})");
     }
