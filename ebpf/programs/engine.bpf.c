@@ -312,7 +312,7 @@ static __always_inline void build_event(struct hit *hit, struct scratch *scratch
 	if (hit->context && hit->probe->flags & PROBE_USER)
 		append_user(hit);
 
-	header->incomplete = hit->incomplete > 0xffff ? 0xffff : hit->incomplete;
+	header->incomplete = hit->incomplete;
 	if (hit->incomplete)
 		count_loss(hit->index, LOSS_INCOMPLETE);
 	send(hit, scratch);

@@ -92,9 +92,10 @@ struct hit {
 	u8 *event;
 	u32 slot;
 	u32 length;
-	u32 incomplete;
 	/* Index of the probe. */
 	u32 index;
+	/* What could not be read. Small, like the rest: the stack is short. */
+	u16 incomplete;
 	/* A call has returned. */
 	bool is_return;
 	/* What the program was started with, for bpf_get_stack. */
@@ -115,7 +116,8 @@ static __always_inline bool is_probe(struct hit *hit, u32 mark)
 /* Says that something which belongs into the event is missing from it. */
 static __always_inline void incomplete(struct hit *hit)
 {
-	hit->incomplete++;
+	if (hit->incomplete < 0xffff)
+		hit->incomplete++;
 }
 
 /*
