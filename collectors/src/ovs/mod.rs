@@ -46,7 +46,9 @@ const TRACK: &str = "ovs-track";
 const PARTS: &str = "ovs-events";
 
 /// What `--ovs-events` takes, and how many of the programs that make events belong to each.
-const KINDS: [(&str, usize); 4] = [("actions", 1), ("flows", 1), ("upcalls", 3), ("vports", 2)];
+const KINDS: [(&str, usize); 4] = [("actions", 1), ("flows", 1), (UPCALLS, 3), ("vports", 2)];
+
+const UPCALLS: &str = "upcalls";
 
 /// Programs that make events, in the order of their kinds.
 const EVENTS: [OwnProgram; 7] = [
@@ -179,6 +181,9 @@ fn wanted_events(arguments: &ArgMatches) -> Vec<OwnProgram> {
         let own = programs.by_ref().take(count);
         if kinds.iter().any(|wanted| *wanted == kind) {
             wanted.extend(own);
+        } else if kind == UPCALLS && arguments.get_flag(TRACK) {
+            // They also note where upcalls begin and end.
+            wanted.extend(own.map(|program| OwnProgram { events: None, ..*program }));
         } else {
             own.for_each(drop);
         }
