@@ -196,6 +196,9 @@ fn wanted_events(arguments: &ArgMatches) -> Vec<OwnProgram> {
         let own = programs.by_ref().take(count);
         if wants(arguments, kind) {
             wanted.extend(own);
+        } else if kind == UPCALLS && arguments.get_flag(TRACK) {
+            // They also note where upcalls begin and end.
+            wanted.extend(own.map(|program| OwnProgram { events: None, ..*program }));
         } else {
             own.for_each(drop);
         }
