@@ -255,6 +255,9 @@ fn tells_what_the_queues_refuse(bridged: &Bridged, build: OvsBuild) -> Result<()
         found == Found { packets: sent, lost: refused, followed: sent - refused },
         "{found:?}, lost {refused}, {losses:?}"
     );
+    let text = Tracer::output(["sort", recorded.path().to_str().context("a path")?])?;
+    let verdicts = text.matches("dropped by the upcall to ovs-vswitchd (EAGAIN (the queue is full))").count() as u64;
+    ensure!(verdicts == refused, "{verdicts} verdicts of {refused}");
     Ok(())
 }
 
