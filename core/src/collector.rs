@@ -4,13 +4,14 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 
 use crate::error::{Error, ErrorKind};
 use crate::event::json::EventJson;
 use crate::event::section::SectionDescriptor;
 use crate::kernel::Kernel;
-use crate::probe::{PacketPlace, Probe, ProbeSpec, ProbeType, WantedArgument};
+use crate::probe::{PacketPlace, Probe, ProbeSpec, ProbeType, WantedArgument, matches};
 use crate::session::tracking_programs;
 use crate::similar::{did_you_mean, similar};
 
@@ -54,6 +55,8 @@ pub enum Subject {
     Namespace,
     /// An argument.
     Argument(&'static WantedArgument),
+    /// The entry of a function.
+    Function(&'static str),
     /// A USDT probe, by `PROVIDER:NAME`.
     Usdt(&'static str),
     /// What programs of its own see: those of these that make events, where they stand.
@@ -71,8 +74,31 @@ impl Collector {
             Subject::Namespace => has_packet || probe.device_argument.is_some() || probe.namespace_argument.is_some(),
             Subject::Usdt(symbol) => probe.probe_type == ProbeType::Usdt && probe.symbol() == *symbol,
             Subject::Argument(wanted) => has_packet && wanted.of(probe).is_some(),
+            Subject::Function(name) => probe.probe_type == ProbeType::Kprobe && probe.target == *name,
             Subject::OwnPrograms(programs) => programs.iter().any(|program| program.is_at(probe)),
         })
+    }
+
+    /// Whether it may have something to say in a session that looks at these probes, as far as that can be told before they are looked for;
+    /// or whoever gives it an option thinks so.
+    pub(crate) fn is_concerned(&self, probes: &[ProbeSpec], arguments: &ArgMatches) -> bool {
+        let any = |probe_type: ProbeType, fits: &dyn Fn(&ProbeSpec) -> bool| {
+            probes.iter().any(|spec| spec.probe_type == probe_type && fits(spec))
+        };
+        let is_at = |program: &OwnProgram| {
+            let place = program.place;
+            program.events.is_some_and(|(probe_type, _)| any(probe_type, &|spec| matches(&spec.target, place)))
+        };
+        let may_speak = |subject: &Subject| match subject {
+            Subject::Packet | Subject::Device | Subject::Namespace | Subject::Argument(_) => true,
+            // Wildcards leave out functions that hold their packet in a struct.
+            Subject::Function(name) => any(ProbeType::Kprobe, &|spec| spec.target == *name),
+            Subject::Usdt(symbol) => any(ProbeType::Usdt, &|spec| matches(spec.symbol(), symbol)),
+            Subject::OwnPrograms(programs) => programs.iter().any(is_at),
+        };
+        let is_given =
+            |argument: &Arg| arguments.value_source(argument.get_id().as_str()) == Some(ValueSource::CommandLine);
+        self.subjects.iter().any(may_speak) || (self.arguments)().iter().any(is_given)
     }
 
     /// Starts it as without options, and forgets it again. Returns what it can't do on this kernel, as [`Needs::limit`] has it.
@@ -151,25 +177,13 @@ pub struct Needs {
     /// The probes that it brings are wanted.
     pub(crate) takes_probes: bool,
     pub(crate) may_change_system: bool,
-    pub(crate) idle: bool,
 }
 
 impl Needs {
-    /// Whether the session will look at a function: because the collector may bring this probe, or because somebody else asks for it.
+    /// Whether the session will look at a function: because the collector may bring this probe, or because somebody else names it.
     pub fn will_probe(&self, function: &str) -> bool {
-        self.takes_probes || self.is_asked_for(function)
-    }
-
-    /// Whether the user or a profile names a function for the session to look at.
-    pub fn is_asked_for(&self, function: &str) -> bool {
         let is_it = |spec: &ProbeSpec| spec.probe_type == ProbeType::Kprobe && spec.target == function;
-        self.session_probes.iter().any(is_it)
-    }
-
-    /// Says that it has nothing to say in this session. Unless the user names it, it is left out, and nobody is told, whether it could
-    /// run or not.
-    pub fn idle(&mut self) {
-        self.idle = true;
+        self.takes_probes || self.session_probes.iter().any(is_it)
     }
 
     /// Whether the user allows what is needed to be changed on the system. Whatever is changed must be undone on every exit, when the
@@ -241,21 +255,16 @@ impl Needs {
         self.known_probes.push((probe, variable));
     }
 
-    /// Brings a probe of its own, and lets the hook tell it from others.
-    pub fn known_probe(&mut self, probe: ProbeSpec, variable: &'static str) {
-        self.recognise(probe.clone(), variable);
-        self.probe(probe);
-    }
-
-    /// Brings programs of its own. What this kernel does not have, or has in another form, is left out with a warning. Returns how many
-    /// are not.
+    /// Brings programs of its own: best all in one call, which goes through all types of the kernel. What this kernel does not have, or
+    /// has in another form, is left out with a warning. Returns the others.
     ///
     /// # Errors
     /// When the kernel has no BTF.
-    pub fn programs(&mut self, kernel: &Kernel, programs: &[OwnProgram]) -> Result<usize, Error> {
+    pub fn programs(&mut self, kernel: &Kernel, programs: &[OwnProgram]) -> Result<&[OwnProgram], Error> {
         let tracepoint = |place: &'static str| place.split_once(':').map(|(_, name)| name);
         // By place: a tracepoint can have the name of a function.
-        let (mut found, mut kept) = (HashMap::new(), 0);
+        let mut found = HashMap::new();
+        let before = self.programs.len();
         for (_, types) in kernel.all_types()? {
             let functions = types.functions(|name| programs.iter().any(|program| program.place == name));
             let tracepoints =
@@ -274,7 +283,6 @@ impl Needs {
             };
             let why = match found {
                 Some(count) if count == arguments => {
-                    kept += 1;
                     self.programs.push(*program);
                     if let Some((probe_type, _)) = program.events {
                         self.probe(ProbeSpec::at(probe_type, place));
@@ -286,17 +294,12 @@ impl Needs {
             };
             self.warnings.push(format!("{why}: no {without}"));
         }
-        Ok(kept)
+        Ok(&self.programs[before..])
     }
 
     /// Counts a kind of loss in a 64-bit variable of the hook. A cause that begins with `tracking_` is no lost event.
     pub fn loss(&mut self, cause: &'static str, variable: &'static str) {
         self.losses.push((cause, variable));
-    }
-
-    /// Says that something is not as it could be.
-    pub fn warn(&mut self, warning: String) {
-        self.warnings.push(warning);
     }
 
     /// Brings a probe of its own.
@@ -412,4 +415,61 @@ pub fn all() -> Result<Vec<&'static Collector>, Error> {
         }
     }
     Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Arg, ArgAction, Command};
+
+    use super::{Collector, Hook, OwnProgram, Subject};
+    use crate::error::{Error, ErrorKind};
+    use crate::probe::{ProbeSpec, ProbeType};
+
+    static PROGRAMS: [OwnProgram; 2] = [
+        OwnProgram {
+            name: "at_action",
+            place: "openvswitch:ovs_do_execute_action",
+            arguments: 5,
+            events: Some((ProbeType::RawTracepoint, "index")),
+            without: "actions",
+        },
+        OwnProgram { name: "track_it", place: "skb_zerocopy", arguments: 4, events: None, without: "hashes" },
+    ];
+
+    fn is_concerned(subject: Subject, probes: &[&str], options: &[&str]) -> bool {
+        let collector = Collector {
+            name: "mark",
+            about: "for tests",
+            sections: &[],
+            hook: Hook { number: 2, object: &[] },
+            subjects: Box::leak(Box::new([subject])),
+            arguments: || vec![Arg::new("follow").long("follow").action(ArgAction::SetTrue)],
+            start: |_, _, _| Err(Error::new(ErrorKind::Failure, "it is not started")),
+        };
+        let command = Command::new("collect").no_binary_name(true).args((collector.arguments)());
+        let arguments = command.try_get_matches_from(options).unwrap();
+        let probes: Vec<ProbeSpec> = probes.iter().map(|probe| probe.parse().unwrap()).collect();
+        collector.is_concerned(&probes, &arguments)
+    }
+
+    #[test]
+    fn is_concerned_by_probes_that_it_may_speak_at() {
+        assert!(is_concerned(Subject::Packet, &["ip_rcv"], &[]));
+        let function = Subject::Function("__nft_trace_packet");
+        assert!(is_concerned(function, &["ip_rcv", "__nft_trace_packet"], &[]));
+        assert!(!is_concerned(function, &["k:*", "kr:__nft_trace_packet"], &[]));
+        let usdt = Subject::Usdt("main:run_start");
+        assert!(is_concerned(usdt, &["usdt:ovs-vswitchd:main:*"], &[]));
+        assert!(!is_concerned(usdt, &["usdt:ovs-vswitchd:dpif_recv:*"], &[]));
+        let programs = Subject::OwnPrograms(&PROGRAMS);
+        assert!(is_concerned(programs, &["tp:openvswitch:*"], &[]));
+        assert!(!is_concerned(programs, &["skb_zerocopy", "k:ovs_*"], &[]), "no events come from there");
+    }
+
+    #[test]
+    fn is_concerned_when_it_is_given_an_option() {
+        let programs = Subject::OwnPrograms(&PROGRAMS);
+        assert!(is_concerned(programs, &["ip_rcv"], &["--follow"]));
+        assert!(!is_concerned(programs, &["ip_rcv"], &[]));
+    }
 }

@@ -157,14 +157,7 @@ impl FromStr for ProbeSpec {
             return Err(ProbeSpecError::Stack);
         }
         let all = if probe_type == ProbeType::Usdt && target.matches(':').count() == 1 { ":*" } else { "" };
-        Ok(Self {
-            probe_type,
-            target: format!("{target}{all}"),
-            stack,
-            filter,
-            selective: false,
-            origin: Origin::Named,
-        })
+        Ok(Self { stack, filter, ..Self::at(probe_type, &format!("{target}{all}")) })
     }
 }
 
@@ -203,31 +196,15 @@ impl fmt::Display for ProbeSpec {
 impl ProbeSpec {
     /// Everything of a type.
     pub fn all(probe_type: ProbeType) -> Self {
-        let target = if probe_type == ProbeType::RawTracepoint { "*:*" } else { "*" };
-        Self {
-            probe_type,
-            target: target.to_owned(),
-            stack: false,
-            filter: None,
-            selective: false,
-            origin: Origin::Named,
-        }
+        Self::at(probe_type, if probe_type == ProbeType::RawTracepoint { "*:*" } else { "*" })
     }
 
     /// A USDT probe of the processes whose program has this name.
     pub fn usdt(process: &str, provider: &str, name: &str) -> Self {
-        let target = format!("{process}:{provider}:{name}");
-        Self {
-            probe_type: ProbeType::Usdt,
-            target,
-            stack: false,
-            filter: None,
-            selective: false,
-            origin: Origin::Named,
-        }
+        Self::at(ProbeType::Usdt, &format!("{process}:{provider}:{name}"))
     }
 
-    /// One place, asked for by the user.
+    /// One place.
     pub fn at(probe_type: ProbeType, target: &str) -> Self {
         Self {
             probe_type,

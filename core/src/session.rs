@@ -207,17 +207,16 @@ impl<'k> Session<'k> {
         let mut warnings = Vec::new();
         let mut collectors = Vec::new();
         for Chosen { collector, named, automatic, with_probes } in options.collectors {
+            if automatic && !with_probes && !collector.is_concerned(&options.probes, options.arguments) {
+                continue;
+            }
             let mut needs = Needs {
                 session_probes: options.probes.clone(),
                 takes_probes: with_probes,
                 may_change_system: options.may_change_system,
                 ..Needs::default()
             };
-            let started = (collector.start)(kernel, options.arguments, &mut needs);
-            if needs.idle && !named {
-                continue;
-            }
-            match started {
+            match (collector.start)(kernel, options.arguments, &mut needs) {
                 Ok(decoder) => {
                     if !with_probes {
                         needs.probes.clear();

@@ -18,7 +18,7 @@ use tracer_core::event::section::SectionDescriptor;
 use tracer_core::kernel::Kernel;
 use tracer_core::kernel::btf::Types;
 use tracer_core::kernel::privileges::Capability;
-use tracer_core::probe::{ArgumentType, ProbeSpec, WantedArgument};
+use tracer_core::probe::{ArgumentType, ProbeSpec, ProbeType, WantedArgument};
 use tracer_core::session::text;
 
 use event::NftSection;
@@ -41,7 +41,7 @@ const fn structure(name: &'static str) -> WantedArgument {
     WantedArgument { argument: ArgumentType::Struct(Cow::Borrowed(name)), except: &[] }
 }
 
-/// Only [`PLACE`] has it.
+/// Only [`PLACE`] has it, in every kernel.
 static TYPE: WantedArgument =
     WantedArgument { argument: ArgumentType::Enum(Cow::Borrowed("nft_trace_types")), except: &[] };
 static INFO: WantedArgument = structure("nft_traceinfo");
@@ -56,7 +56,7 @@ inventory::submit! {
         about: "what the rules of nftables decide about packets, and which rule",
         sections: &[SectionDescriptor::of::<NftSection<'static>>()],
         hook: crate::hooks::NFT,
-        subjects: &[Subject::Argument(&TYPE)],
+        subjects: &[Subject::Function(PLACE)],
         arguments: || vec![
             Arg::new(VERDICTS)
                 .long(VERDICTS)
@@ -74,15 +74,11 @@ inventory::submit! {
 fn start(kernel: &Kernel, arguments: &ArgMatches, needs: &mut Needs) -> Result<Box<dyn Decode>, Error> {
     let is_wanted = needs.will_probe(PLACE);
     let is_loaded = is_loaded(kernel);
-    // Whoever does not ask for it does not miss it.
-    if !is_wanted || !is_loaded && !needs.may_change_system() && !needs.is_asked_for(PLACE) {
-        needs.idle();
-    }
     if is_loaded {
         check_types(kernel)?;
     } else if !(is_wanted && needs.may_change_system()) {
         let why = format!("the module `{MODULE}` is not loaded, so there are no rules");
-        return Err(Error::new(ErrorKind::KernelLacks, why));
+        return Err(Error::new(ErrorKind::NotInUse, why));
     }
     let mut rulesets = Rulesets::default();
     if is_wanted {
@@ -97,7 +93,7 @@ fn start(kernel: &Kernel, arguments: &ArgMatches, needs: &mut Needs) -> Result<B
         if !is_loaded {
             check_types(kernel)?;
         }
-        needs.probe(PLACE.parse::<ProbeSpec>().map_err(|error| Error::new(ErrorKind::Failure, error.to_string()))?);
+        needs.probe(ProbeSpec::at(ProbeType::Kprobe, PLACE));
     }
     needs.decides_at(&TYPE);
     for (argument, variable) in [

@@ -8,6 +8,8 @@ mod key;
 mod names;
 mod vswitchd;
 
+use std::borrow::Cow;
+
 use clap::{Arg, ArgAction, ArgMatches};
 use tracer_core::collector::{Collector, Decode, DecodeError, Needs, OwnProgram, Subject, Wire};
 use tracer_core::error::{Error, ErrorKind};
@@ -162,13 +164,18 @@ inventory::submit! {
 fn start(kernel: &Kernel, arguments: &ArgMatches, needs: &mut Needs) -> Result<Box<dyn Decode>, Error> {
     let track = arguments.get_flag(TRACK);
     let names = Names::read(kernel).ok_or_else(|| unavailable(kernel))?;
-    if needs.programs(kernel, &wanted_events(arguments))? == 0 {
+    let mut wanted = wanted_events(arguments);
+    let events = wanted.len();
+    wanted.extend(NOTES);
+    wanted.extend(if track { &THROUGH_USER_SPACE[..] } else { &[] });
+    let there = needs.programs(kernel, &wanted)?;
+    if !there.iter().any(|program| wanted[..events].contains(program)) {
         return Err(unavailable(kernel));
     }
-    needs.programs(kernel, &NOTES)?;
+    let goes_through = THROUGH_USER_SPACE.iter().all(|program| there.contains(program));
     if track {
         needs.tracking(kernel)?;
-        if needs.programs(kernel, &THROUGH_USER_SPACE)? == THROUGH_USER_SPACE.len() {
+        if goes_through {
             needs.loss("tracking_upcall_unseen", "ovs_unseen");
             needs.loss("tracking_upcall_unmatched", "ovs_unmatched");
             needs.loss("tracking_upcall_expired", "ovs_expired");
@@ -244,8 +251,9 @@ impl Decode for Decoder {
                     ufid: lookup.ufid,
                     n_mask_hit: lookup.mask_hits,
                     n_cache_hit: lookup.cache_hits,
-                    dpflow: None,
-                    ofpflows: None,
+                    // The reader of Retis wants them.
+                    dpflow: Some(Cow::Borrowed("")),
+                    ofpflows: Some(Vec::new()),
                 })?;
             }
             wire::OVS_UPCALL => {

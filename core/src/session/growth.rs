@@ -12,7 +12,7 @@ use super::load::Loaded;
 use crate::error::Error;
 use crate::kernel::Kernel;
 use crate::kernel::features::Features;
-use crate::probe::{Origin, PacketPlace, Probe, ProbeSpec, ProbeType, resolve};
+use crate::probe::{PacketPlace, Probe, ProbeSpec, ProbeType, resolve};
 
 /// So many probes can be added.
 pub(super) const MAX_ADDED: usize = 512;
@@ -82,14 +82,7 @@ pub(super) fn grow(
     if found.is_empty() {
         return Ok(Vec::new());
     }
-    let spec = |target| ProbeSpec {
-        probe_type: ProbeType::Kprobe,
-        target,
-        stack: false,
-        filter: None,
-        selective: false,
-        origin: Origin::Suggested,
-    };
+    let spec = |target: String| ProbeSpec::at(ProbeType::Kprobe, &target).suggested();
     let specs: Vec<ProbeSpec> = found.into_iter().map(spec).collect();
     let mut probes = resolve(kernel, &specs)?.probes;
     probes.retain(|probe| probe.packet != PacketPlace::Nowhere);

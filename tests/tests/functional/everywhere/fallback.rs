@@ -121,9 +121,8 @@ fn goes_on_without(refused: &[(&str, &'static [u8])]) -> Result<()> {
 
     let is_refused = |name: &str| refused.iter().any(|(refused, _)| *refused == name);
     let running: Vec<&str> = session.collectors().map(|collector| collector.name).collect();
-    // Nobody asks for the one place that `nft` speaks at.
-    let runs = |name: &&str| !is_refused(name) && *name != "nft";
-    let others: Vec<&str> = collectors.iter().map(|collector| collector.name).filter(runs).collect();
+    let others: Vec<&str> =
+        collectors.iter().map(|collector| collector.name).filter(|name| !is_refused(name)).collect();
     assert_eq!(running, others);
     for (name, _) in refused {
         let warning = session.warnings().iter().find(|warning| warning.contains(&format!("`{name}`")));

@@ -106,14 +106,20 @@ fn own_number(needs: &mut Needs) -> Result<(), tracer_core::error::Error> {
     Ok(())
 }
 
+/// A probe that the hook knows by this variable.
+fn own_probe(needs: &mut Needs, probe: ProbeSpec, variable: &'static str) {
+    needs.recognise(probe.clone(), variable);
+    needs.probe(probe);
+}
+
 #[test]
 fn a_hook_reads_arguments_from_wherever_they_are() -> Result<()> {
     let process = program()?;
     let recorded = record(
         |_, _, needs| {
             own_number(needs)?;
-            needs.known_probe(ProbeSpec::usdt("usdt", "tracer_test", "forms"), "first_mark");
-            needs.known_probe(ProbeSpec::usdt("usdt", "tracer_test", "twice"), "second_mark");
+            own_probe(needs, ProbeSpec::usdt("usdt", "tracer_test", "forms"), "first_mark");
+            own_probe(needs, ProbeSpec::usdt("usdt", "tracer_test", "twice"), "second_mark");
             Ok(Box::new(Keep))
         },
         || pass(process, "passed"),
@@ -260,8 +266,9 @@ fn a_hook_reads_what_open_vswitch_has_received() -> Result<()> {
     let recorded = record(
         |_, _, needs| {
             own_number(needs)?;
-            needs.known_probe(ProbeSpec::usdt("ovs-vswitchd", "dpif_recv", "recv_upcall"), "first_mark");
-            needs.known_probe(
+            own_probe(needs, ProbeSpec::usdt("ovs-vswitchd", "dpif_recv", "recv_upcall"), "first_mark");
+            own_probe(
+                needs,
                 ProbeSpec::usdt("ovs-vswitchd", "dpif_netlink_operate__", "op_flow_execute"),
                 "second_mark",
             );
