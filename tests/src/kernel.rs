@@ -2,6 +2,7 @@
 //! What is attached to the kernel, as it says itself.
 
 use std::fs;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
@@ -59,4 +60,34 @@ pub fn until_detached() -> Result<()> {
     until_kprobes(0)?;
     // The kernel frees programs a moment after the last link to them.
     until("nothing is attached", || Ok(tracing()?.is_empty()))
+}
+
+/// A file of the kernel that is written to, and gets back what it held.
+pub struct Setting {
+    path: PathBuf,
+    before: String,
+}
+
+impl Setting {
+    /// # Errors
+    /// When it can't be read or written.
+    pub fn change(path: &str, value: &str) -> Result<Self> {
+        let before = fs::read_to_string(path).with_context(|| format!("cannot read `{path}`"))?;
+        fs::write(path, value).with_context(|| format!("cannot write `{path}`"))?;
+        Ok(Self { path: path.into(), before })
+    }
+
+    /// Lets the kernel wait as patiently as on users' machines before it lets go of a probe.
+    ///
+    /// # Errors
+    /// As [`Setting::change`].
+    pub fn unhurried() -> Result<Self> {
+        Self::change("/sys/kernel/rcu_expedited", "0")
+    }
+}
+
+impl Drop for Setting {
+    fn drop(&mut self) {
+        fs::write(&self.path, &self.before).expect("what could be written can be written again");
+    }
 }

@@ -29,7 +29,7 @@ pub use capture::{Frame, PacketSocket, Tcpdump};
 pub use condition::Condition;
 pub use counters::{HitCounter, Snmp};
 pub use events::{Event, Events, Identity, Link, Series};
-pub use kernel::{kprobes, tracing, until_detached, until_kprobes};
+pub use kernel::{Setting, kprobes, tracing, until_detached, until_kprobes};
 pub use ovs::{Bridged, Ovs, OvsBuild};
 pub use process::{Ended, Process};
 pub use topology::{Line, Namespace, Topology, run};

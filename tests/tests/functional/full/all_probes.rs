@@ -6,7 +6,9 @@
 use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
-use tracer_tests::{HitCounter, Process, Topology, Tracer, kprobes, note, until, until_detached, until_kprobes};
+use tracer_tests::{
+    HitCounter, Process, Setting, Topology, Tracer, kprobes, note, until, until_detached, until_kprobes,
+};
 
 /// In KiB: the largest memory that a process has had.
 fn most_memory(process: &Process) -> Result<u64> {
@@ -18,6 +20,7 @@ fn most_memory(process: &Process) -> Result<u64> {
 #[test]
 fn survives_a_flood_and_counts_what_it_loses() -> Result<()> {
     const FUNCTIONS: [&str; 3] = ["ip_output", "ip_rcv", "icmp_rcv"];
+    let _unhurried = Setting::unhurried()?;
     let topology = Topology::ipv4_only()?;
     let beside = Tracer::collect(["-p", "ip_output", "-p", "tp:net:netif_rx"]).start()?;
     let recording = Tracer::collect(["--snaplen", "64"]).profile("all-skb").start()?;
@@ -87,6 +90,7 @@ fn a_signal_ends_it_while_it_detaches() -> Result<()> {
 }
 
 pub(crate) fn ctrl_c_while_attaching() -> Result<()> {
+    let _unhurried = Setting::unhurried()?;
     let process = Process::start(&mut Tracer::command(["--profile", "all-skb", "collect"])?)?;
     let files = format!("/proc/{}/fd", process.id());
     until("the first program is attached", || {
@@ -107,6 +111,7 @@ pub(crate) fn ctrl_c_while_attaching() -> Result<()> {
 }
 
 pub(crate) fn signal_while_detaching() -> Result<()> {
+    let _unhurried = Setting::unhurried()?;
     let topology = Topology::ipv4_only()?;
     let recording = Tracer::collect(["-p", "k:ip_*", "-p", "k:tcp_*"]).start()?;
     topology.red.ping("10.0.0.2", 10)?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
-use tracer_tests::{Topology, Tracer, note};
+use tracer_tests::{Setting, Topology, Tracer, note};
 
 /// All of them exist on every kernel that the tests know.
 const FUNCTIONS: [&str; 20] = [
@@ -38,6 +38,7 @@ const TRACEPOINTS: [&str; 5] =
 #[test]
 fn twenty_five_probes_are_soon_ready() -> Result<()> {
     let probes: Vec<&str> = FUNCTIONS.iter().chain(&TRACEPOINTS).flat_map(|probe| ["-p", *probe]).collect();
+    let _unhurried = Setting::unhurried()?;
     // The first one after the boot reads much from the disk.
     let cold = Tracer::collect(&probes).start()?.ready_after;
     let recording = Tracer::collect(&probes).start()?;

@@ -4,11 +4,11 @@
 //! Cost: 1 to 2 s a run of the program; about thirty runs.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use tracer_tests::{Process, Topology, Tracer};
+use tracer_tests::{Process, Setting, Topology, Tracer};
 
 /// A function, its return, and a tracepoint: every way of attaching.
 const PROBES: [&str; 6] = ["-p", "k:ip_rcv", "-p", "kr:ip_rcv", "-p", "tp:net:netif_rx"];
@@ -47,26 +47,6 @@ fn nobody(capabilities: &[&str]) -> Vec<String> {
     }
     let own = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
     words(&[&own[..], &[&format!("--inh-caps={list}"), &format!("--ambient-caps={list}")]].concat())
-}
-
-/// A file of the kernel that is written to, and gets back what it held.
-struct Setting {
-    path: PathBuf,
-    before: String,
-}
-
-impl Setting {
-    fn change(path: &str, value: &str) -> Result<Self> {
-        let before = fs::read_to_string(path).with_context(|| format!("cannot read `{path}`"))?;
-        fs::write(path, value).with_context(|| format!("cannot write `{path}`"))?;
-        Ok(Self { path: path.into(), before })
-    }
-}
-
-impl Drop for Setting {
-    fn drop(&mut self) {
-        fs::write(&self.path, &self.before).expect("what could be written can be written again");
-    }
 }
 
 /// Whether many functions can be attached to at once: told by a symbol, where the program tries it out.
