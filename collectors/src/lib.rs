@@ -19,6 +19,7 @@ macro_rules! wire {
 
 mod ct;
 mod dev;
+mod iptables;
 mod nft;
 mod ns;
 mod ovs;

@@ -75,6 +75,8 @@ pub struct ProbeSpec {
     pub selective: bool,
     /// Who asked for it.
     pub origin: Origin,
+    /// The function whose arguments it has, when the kernel does not describe its own.
+    pub like: Option<&'static str>,
 }
 
 /// Why a probe can't be understood.
@@ -213,7 +215,15 @@ impl ProbeSpec {
             filter: None,
             selective: false,
             origin: Origin::Named,
+            like: None,
         }
+    }
+
+    /// A part that the compiler has split off a function: it is taken to have that function's arguments, which the kernel does not say.
+    /// What is read from them must be checked.
+    pub fn part_of(mut self, function: &'static str) -> Self {
+        self.like = Some(function);
+        self
     }
 
     /// The same probe, asked for by somebody who can do without.

@@ -100,6 +100,7 @@ enum nf_ct_ext_id {
 #define STATUS_CONFIRMED (1 << 3)
 #define STATUS_DYING (1 << 9)
 #define STATUS_TEMPLATE (1 << 11)
+#define STATUS_ALL 0xffffUL
 
 #define PROTOCOL_TCP 6
 #define PROTOCOL_SCTP 132
@@ -119,6 +120,9 @@ const volatile u32 ct_confirm_entry;
 const volatile u32 ct_confirm_return;
 const volatile u32 ct_delete_entry;
 const volatile u32 ct_destroy_entry;
+
+/* The second to last is the part of the function behind its first condition, which says that the entry goes. */
+const volatile bool ct_delete_is_split;
 
 /* Where the arguments of the last two are: `struct nf_conn *`, `struct nf_conntrack *`, and who asked by netlink. */
 const volatile u32 ct_connection_argument;
@@ -332,11 +336,15 @@ struct life {
 
 static __always_inline void see_deletion(struct hit *hit, struct life *life)
 {
+	unsigned long status;
 	u64 port = 0;
 
 	if (!has_argument(hit, ct_connection_argument) ||
-	    !read_argument(hit, ct_connection_argument, &life->connection) ||
-	    status_of(life->connection) & STATUS_DYING)
+	    !read_argument(hit, ct_connection_argument, &life->connection))
+		return;
+	status = status_of(life->connection);
+	/* Nobody describes the arguments of a part. */
+	if (!!(status & STATUS_DYING) != ct_delete_is_split || status & ~STATUS_ALL)
 		return;
 	if (has_argument(hit, ct_port_argument))
 		read_argument(hit, ct_port_argument, &port);

@@ -38,14 +38,18 @@ static COUNTED: WantedArgument =
 static PORT: WantedArgument = WantedArgument { argument: ArgumentType::Integer(Cow::Borrowed("portid")), except: &[] };
 
 /// Where entries are made, confirmed, taken from the table, and freed; and the hook's variables that stand for these probes.
-const LIFE: [(ProbeType, &str, &str); 6] = [
+const LIFE: [(ProbeType, &str, &str); 5] = [
     (ProbeType::Kprobe, "nf_conntrack_in", "ct_in_entry"),
     (ProbeType::Kretprobe, "nf_conntrack_in", "ct_in_return"),
     (ProbeType::Kprobe, "__nf_conntrack_confirm", "ct_confirm_entry"),
     (ProbeType::Kretprobe, "__nf_conntrack_confirm", "ct_confirm_return"),
-    (ProbeType::Kprobe, "nf_ct_delete", "ct_delete_entry"),
     (ProbeType::Kprobe, "nf_ct_destroy", "ct_destroy_entry"),
 ];
+
+const DELETE: &str = "nf_ct_delete";
+/// What the compiler makes of all of it but its first condition, on some kernels (Debian's 7.2). Callers in the module come here, and so
+/// does the function itself, by a jump: at its entry the registers and the stack are as at the other's.
+const DELETE_PART: &str = "nf_ct_delete.part.0";
 
 /// IPS_SEEN_REPLY, from `linux/netfilter/nf_conntrack_common.h`.
 const SEEN_REPLY: u64 = 1 << 1;
@@ -105,11 +109,17 @@ inventory::submit! {
             if !tracks_connections(kernel)? {
                 return Err(Error::new(ErrorKind::KernelLacks, "this kernel does not describe connections in its type information (BTF)"));
             }
-            for (probe_type, target, variable) in LIFE {
-                needs.recognise(ProbeSpec::at(probe_type, target), variable);
+            let mut probes = LIFE.map(|(probe_type, target, variable)| (ProbeSpec::at(probe_type, target), variable)).to_vec();
+            let watches = arguments.get_flag("ct-events");
+            probes.push((if watches { deletion(kernel, needs) } else { ProbeSpec::at(ProbeType::Kprobe, DELETE) }, "ct_delete_entry"));
+            for (probe, variable) in &probes {
+                needs.recognise(probe.clone(), variable);
             }
-            if arguments.get_flag("ct-events") {
+            if watches {
                 watch_lives(kernel, needs)?;
+                for (probe, _) in probes {
+                    needs.watch(probe);
+                }
             }
             Ok(Box::new(Decoder { symbols: kernel.symbol_source(), read: Read::default() }))
         },
@@ -123,23 +133,24 @@ fn tracks_connections(kernel: &Kernel) -> Result<bool, Error> {
     Ok(packet.is_some() && types.struct_size("nf_conn").is_some())
 }
 
+/// Where an entry is taken from the table.
+fn deletion(kernel: &Kernel, needs: &mut Needs) -> ProbeSpec {
+    if kernel.symbols().is_ok_and(|symbols| symbols.addresses(DELETE_PART).next().is_some()) {
+        needs.constant("ct_delete_is_split", [1]);
+        return ProbeSpec::at(ProbeType::Kprobe, DELETE_PART).part_of(DELETE);
+    }
+    ProbeSpec::at(ProbeType::Kprobe, DELETE)
+}
+
 fn watch_lives(kernel: &Kernel, needs: &mut Needs) -> Result<(), Error> {
     let vmlinux = kernel.vmlinux()?;
     let modules = kernel.modules()?.iter().map(|(_, btf)| Types::new(btf, Some(vmlinux)));
-    if !modules.chain([Types::new(vmlinux, None)]).any(|types| types.function_id("nf_ct_delete").is_some()) {
+    if !modules.chain([Types::new(vmlinux, None)]).any(|types| types.function_id(DELETE).is_some()) {
         return Err(Error::new(
             ErrorKind::KernelLacks,
             "`--ct-events` needs the type information (BTF) of the module `nf_conntrack`: it is not loaded, or this kernel has none of modules",
         )
         .with_hint("`modprobe nf_conntrack` loads it"));
-    }
-    // Then the module itself calls a part of the function, which nobody describes.
-    if kernel.symbols().is_ok_and(|symbols| symbols.addresses("nf_ct_delete.part.0").next().is_some()) {
-        needs
-            .limit("tells of the end of connections only where it is asked for, or found, from outside `nf_conntrack`");
-    }
-    for (probe_type, target, _) in LIFE {
-        needs.watch(ProbeSpec::at(probe_type, target));
     }
     needs.argument(&CONNECTION, "ct_connection_argument");
     needs.argument(&COUNTED, "ct_counted_argument");

@@ -4,7 +4,6 @@
 
 #include "datapath.h"
 #include "event.h"
-#define NO_PROBE 0xffffffff
 
 /* The numbers of the probes. */
 const volatile u32 ovs_action_index = NO_PROBE;

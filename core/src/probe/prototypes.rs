@@ -32,14 +32,15 @@ const CALLER: &str = "__traceiter_";
 
 impl<'a> Prototypes<'a> {
     /// Reads what is needed for all specs in one pass over the types; modules only when vmlinux does not have it all.
-    pub(super) fn read(kernel: &'a Kernel, specs: &[ProbeSpec]) -> Result<Self, Error> {
-        let of_type = |is_tracepoint: bool| -> Vec<&str> {
+    pub(super) fn read(kernel: &'a Kernel, specs: &'a [ProbeSpec]) -> Result<Self, Error> {
+        let of_type = |is_tracepoint: bool| -> Vec<&'a str> {
             let wanted = specs.iter().filter(|spec| match spec.probe_type {
                 ProbeType::Kprobe | ProbeType::Kretprobe => !is_tracepoint,
                 ProbeType::RawTracepoint => is_tracepoint,
                 ProbeType::Usdt => false,
             });
-            wanted.map(|spec| spec.target.rsplit_once(':').map_or(&*spec.target, |(_, name)| name)).collect()
+            let name = |spec: &'a ProbeSpec| spec.target.rsplit_once(':').map_or(&*spec.target, |(_, name)| name);
+            wanted.map(|spec| spec.like.unwrap_or_else(|| name(spec))).collect()
         };
         let functions = NameSet::new(&of_type(false));
         let tracepoints = NameSet::new(&of_type(true));

@@ -76,7 +76,7 @@ impl<'a> Resolver<'a> {
     fn functions(&mut self, spec: &ProbeSpec, prototypes: &Prototypes<'a>) -> Result<(), Error> {
         if !spec.is_wildcard() {
             // What is not in BTF may exist all the same.
-            return self.add(spec, &spec.target, prototypes.function(&spec.target));
+            return self.add(spec, &spec.target, prototypes.function(spec.like.unwrap_or(&spec.target)));
         }
         let traceable = self.kernel.tracefs().and_then(|tracefs| tracefs.traceable_functions());
         let mut fits = 0;
@@ -131,10 +131,13 @@ impl<'a> Resolver<'a> {
     }
 
     fn add(&mut self, spec: &ProbeSpec, target: &str, described: Option<&Described<'_>>) -> Result<(), Error> {
+        let probe = probe(spec, target, described);
         if let Some(&index) = self.known.get(&(spec.probe_type, target.to_owned())) {
+            if spec.like.is_some() {
+                self.found.probes[index].arguments = probe.arguments;
+            }
             return self.merge(spec, index);
         }
-        let probe = probe(spec, target, described);
         if probe.packet == PacketPlace::Nowhere && spec.origin == Origin::Named {
             let why = match described {
                 Some(_) => "takes no packet",

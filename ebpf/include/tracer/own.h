@@ -8,6 +8,9 @@
 
 #include <tracer/engine.h>
 
+/* What the number of a probe is until the session sets it. */
+#define NO_PROBE 0xffffffff
+
 /* Reads the first arguments (for fexit all, and the result behind them) into an array. */
 #define READ_ARGUMENTS(context, array) bpf_probe_read_kernel(array, sizeof(array), context)
 

@@ -386,15 +386,6 @@ fn each_connection_has_its_own_zone_mark_and_labels() {
     assert_eq!(*confirmed.get("/ct/labels/hi"), 1_u64 << (70 - 64));
 }
 
-/// Whether the kernel lets all deletions be seen; where it does not, that is said at the start. On 7 the compiler has split the function.
-fn all_deletions_are_seen() -> bool {
-    let symbols = std::fs::read_to_string("/proc/kallsyms").expect("the kernel has symbols");
-    let are_seen = !symbols.lines().any(|line| line.split_whitespace().nth(2) == Some("nf_ct_delete.part.0"));
-    let says = "tells of the end of connections only where it is asked for, or found, from outside `nf_conntrack`";
-    assert_eq!(RECORDING.recorded.ended.stderr.contains(says), !are_seen, "{}", RECORDING.recorded.ended.stderr);
-    are_seen
-}
-
 #[test]
 fn entries_are_confirmed_and_destroyed_when_conntrack_says_so() {
     let recording = &*RECORDING;
@@ -417,12 +408,7 @@ fn entries_are_confirmed_and_destroyed_when_conntrack_says_so() {
     };
     assert!(said("[NEW]").len() > 12, "{}", recording.said);
     assert_eq!(told("confirmed"), said("[NEW]"));
-    if all_deletions_are_seen() {
-        assert_eq!(told("destroyed"), said("[DESTROY]"));
-    } else {
-        let said = said("[DESTROY]");
-        assert!(told("destroyed").iter().all(|words| said.contains(words)), "{said:?}");
-    }
+    assert_eq!(told("destroyed"), said("[DESTROY]"));
     // Whatever is confirmed was created before.
     let created: BTreeSet<String> =
         recording.lives().filter(|(name, ..)| *name == "created").map(|(_, _, words, _)| words).collect();
@@ -437,9 +423,6 @@ fn entries_are_confirmed_and_destroyed_when_conntrack_says_so() {
 fn why_an_entry_is_destroyed_is_told() {
     let recording = &*RECORDING;
     assert_eq!(recording.why(&format!("dport={DROPPED} src=")), ["unconfirmed"]);
-    if !all_deletions_are_seen() {
-        return;
-    }
     assert_eq!(recording.why(&format!("dport={FORGOTTEN} src=")), ["timeout"]);
     assert_eq!(recording.why(&format!("dport={MARKED} src=")), ["flush"]);
     assert_eq!(recording.why(&format!("dport={HANDED} src=")), ["flush"]);
@@ -463,8 +446,7 @@ fn ends_of_entries_are_events_of_the_packets_that_caused_them() {
         let of_why = RECORDING.lives().filter(|(_, why, ..)| *why == Some(wanted));
         of_why.map(|(_, _, _, event)| event).collect()
     };
-    let reset = all_deletions_are_seen().then_some("reset");
-    for why in reset.into_iter().chain(["invalid", "unconfirmed"]) {
+    for why in ["reset", "invalid", "unconfirmed"] {
         let ends = ends(why);
         assert!(!ends.is_empty(), "{why}");
         for end in ends {

@@ -9,6 +9,7 @@ mod filters;
 mod functions;
 mod identity;
 mod inspect;
+mod iptables;
 mod nft;
 pub(crate) mod nic;
 mod ovs;
