@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The collector `ct` on a router that tracks connections, compared with what `conntrack` says of the same ones.
 //!
-//! Cost: one line of three namespaces and one session for all traffic, 15 s.
+//! Cost: one line of three namespaces and one session for all traffic, 15 s; one more session, 5 s.
 
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
@@ -10,8 +10,9 @@ use std::process::Command;
 use std::sync::LazyLock;
 
 use anyhow::{Context as _, Result, ensure};
+use nfq::Queue;
 use serde_json::Value;
-use tracer_tests::{Event, Events, Line, Namespace, Process, Recorded, Tracer, python, run, until};
+use tracer_tests::{Event, Events, Line, Namespace, Process, Recorded, Setting, Topology, Tracer, python, run, until};
 
 /// Of UDP, with an open socket on the other side.
 const OPEN: u16 = 7000;
@@ -23,11 +24,15 @@ const DROPPED: u16 = 7003;
 const MARKED: u16 = 7004;
 const TRANSLATED: u16 = 7005;
 const FORGOTTEN: u16 = 7006;
+/// The router holds two packets of one flow until it has both.
+const CLASHING: u16 = 7007;
 /// Zones 1 to 3 are those of packets from the ports behind this one.
 const ZONED: u16 = 7010;
 /// Of TCP: a server, and where the router hands connections to it.
 const SERVER: u16 = 8000;
 const HANDED: u16 = 8080;
+/// The server closes, and the next connection comes from the same port.
+const AGAIN: u16 = 8001;
 const FTP: u16 = 21;
 const FTP_DATA: u16 = 2021;
 
@@ -43,6 +48,7 @@ table inet t {
     chain forward {
         type filter hook forward priority 0
         udp dport 7003 drop
+        udp dport 7007 queue num 7
         udp dport 7004 ct mark set 0x2a ct label set 5
         udp dport 7004 ct label set 70
     }
@@ -65,7 +71,17 @@ static RECORDING: LazyLock<Recording> = LazyLock::new(|| record().expect("the tr
 fn record() -> Result<Recording> {
     run(
         "modprobe",
-        ["-a", "nf_conntrack", "nf_conntrack_netlink", "nf_conntrack_ftp", "nft_ct", "nft_nat", "sctp", "ip_gre"],
+        [
+            "-a",
+            "nf_conntrack",
+            "nf_conntrack_netlink",
+            "nf_conntrack_ftp",
+            "nft_ct",
+            "nft_nat",
+            "nft_queue",
+            "sctp",
+            "ip_gre",
+        ],
     )?;
     let line = Line::routed("ct")?;
     line.middle.filter(RULES)?;
@@ -126,7 +142,9 @@ fn traffic(line: &Line) -> Result<()> {
     }
     line.red.ping("10.0.2.1", 2)?;
     line.red.ping("fd00:2::1", 2)?;
+    clash(line, &client)?;
     tcp(line)?;
+    again(line)?;
     ftp(line)?;
     sctp(line)?;
     line.red.run("ip", ["tunnel", "add", "t1", "mode", "gre", "local", "10.0.1.1", "remote", "10.0.2.1"])?;
@@ -140,6 +158,47 @@ fn traffic(line: &Line) -> Result<()> {
         Ok(table.contains(&format!("dport={FORGOTTEN}")))
     };
     until("the connection is forgotten", || Ok(!is_there()?))
+}
+
+/// Two packets begin the same connection, because neither is confirmed before the other has come.
+fn clash(line: &Line, client: &UdpSocket) -> Result<()> {
+    let mut queue = line.middle.enter(|| {
+        let mut queue = Queue::open()?;
+        queue.bind(7)?;
+        queue.set_nonblocking(true);
+        Ok(queue)
+    })?;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        client.send_to(b"one way", ("10.0.2.1", CLASHING))?;
+    }
+    until("the router holds both", || {
+        held.extend(queue.recv().ok());
+        Ok(held.len() == 2)
+    })?;
+    for mut packet in held {
+        packet.set_verdict(nfq::Verdict::Accept);
+        queue.verdict(packet)?;
+    }
+    Ok(())
+}
+
+/// Twice the same ports; the first connection is over when the second begins, but its entry is still there.
+fn again(line: &Line) -> Result<()> {
+    let listener = line.blue.enter(|| Ok(TcpListener::bind(("10.0.2.1", AGAIN))?))?;
+    let client = format!("TCP:10.0.2.1:{AGAIN},sourceport=5555,reuseaddr");
+    for _ in 0..2 {
+        std::thread::scope(|scope| {
+            let client = scope.spawn(|| line.red.run("socat", ["-u", &client, "STDOUT"]));
+            let (mut server, _) = listener.accept()?;
+            server.write_all(b"bye")?;
+            drop(server);
+            let said = client.join().expect("it does not panic")?;
+            ensure!(said == "bye", "{said}");
+            Ok(())
+        })?;
+    }
+    Ok(())
 }
 
 /// A connection to the server that the router hands on, whose entry is deleted before the last bytes; and one that is refused.
@@ -427,6 +486,7 @@ fn why_an_entry_is_destroyed_is_told() {
     assert_eq!(recording.why(&format!("dport={MARKED} src=")), ["flush"]);
     assert_eq!(recording.why(&format!("dport={HANDED} src=")), ["flush"]);
     assert_eq!(recording.why(&format!("dst=10.0.2.1 sport={OPEN} dport={TRANSLATED}")), ["flush"]);
+    assert_eq!(recording.why(&format!("dport={CLASHING} src=")), ["clash", "flush"]);
     // Of TCP: refused; and deleted before its last packet, which begins none.
     let of_tcp = |port: u16| -> Vec<&str> {
         let wanted = recording.lives().filter(|(name, _, _, event)| {
@@ -435,8 +495,34 @@ fn why_an_entry_is_destroyed_is_told() {
         wanted.map(|(_, why, ..)| why.unwrap_or("?")).collect()
     };
     assert_eq!(of_tcp(CLOSED), ["reset"]);
+    assert_eq!(of_tcp(AGAIN), ["replaced", "flush"]);
     assert_eq!(of_tcp(SERVER)[..2], ["delete", "invalid"]);
     assert!(recording.why("srckey=").iter().all(|why| *why == "flush"));
+}
+
+#[test]
+fn entries_that_make_room_are_told() -> Result<()> {
+    run("modprobe", ["-a", "nf_conntrack", "nft_ct"])?;
+    // The kernel looks for room in a few of its buckets only.
+    let _few = Setting::change("/proc/sys/net/netfilter/nf_conntrack_buckets", "32")?;
+    let _most = Setting::change("/proc/sys/net/netfilter/nf_conntrack_max", "16")?;
+    let topology = Topology::ipv4_only()?;
+    topology.blue.filter("table ip t { chain c { type filter hook input priority 0; ct state new accept; }; }\n")?;
+    let recorded = Tracer::collect(["-c", "ct,skb,skb-tracking", "--ct-events", "-f", "udp"]).during(|_| {
+        let client = topology.red.enter(|| Ok(UdpSocket::bind("10.0.0.1:0")?))?;
+        (0..100).try_for_each(|number| {
+            client.send_to(b"one way", ("10.0.0.2", 7100 + number))?;
+            Ok(())
+        })
+    })?;
+    let events = recorded.events()?;
+    let of_why = |event: &&Event| *event.get("/ct-ext/why") == "early_drop";
+    let dropped: Vec<&Event> = events.hits().filter(of_why).collect();
+    assert!(!dropped.is_empty(), "{}", recorded.ended.stderr);
+    for event in dropped {
+        assert!(event.identity().is_some(), "a new packet needs the room: {event:?}");
+    }
+    Ok(())
 }
 
 #[test]
@@ -446,7 +532,7 @@ fn ends_of_entries_are_events_of_the_packets_that_caused_them() {
         let of_why = RECORDING.lives().filter(|(_, why, ..)| *why == Some(wanted));
         of_why.map(|(_, _, _, event)| event).collect()
     };
-    for why in ["reset", "invalid", "unconfirmed"] {
+    for why in ["reset", "invalid", "unconfirmed", "clash", "replaced"] {
         let ends = ends(why);
         assert!(!ends.is_empty(), "{why}");
         for end in ends {
@@ -455,6 +541,8 @@ fn ends_of_entries_are_events_of_the_packets_that_caused_them() {
             let port = match why {
                 "reset" => format!("10.0.2.1:{CLOSED} > "),
                 "invalid" => format!("10.0.2.1:{SERVER}"),
+                "clash" => format!(" > 10.0.2.1:{CLASHING}"),
+                "replaced" => format!(" > 10.0.2.1:{AGAIN}"),
                 _ => format!(" > 10.0.2.1:{DROPPED}"),
             };
             assert!(flows.iter().all(|flow| flow.contains(&port)), "{why}: {flows:?}");

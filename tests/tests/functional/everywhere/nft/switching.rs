@@ -4,10 +4,10 @@
 //!
 //! Cost: four sessions, 4 s each.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
-use tracer_tests::{Recording, Topology, Tracer, run, until};
+use tracer_tests::{Recording, Topology, Tracer, run};
 
 use super::{decisions, send};
 
@@ -53,11 +53,9 @@ fn killed_in_the_middle_it_leaves_nothing_behind() -> Result<()> {
     // Nobody else can take it away.
     let name = table.trim_start_matches("table ").to_owned();
     assert!(run("nft", ["delete", "table"].into_iter().chain(name.split(' '))).is_err());
-    let start = Instant::now();
     recording.process.signal(libc::SIGKILL)?;
-    until("its table is gone", || Ok(ruleset()? == before))?;
-    // A second, and what it takes to look, which is another one on an emulated and busy machine.
-    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(ruleset()?, before);
     assert_eq!(recording.wait()?.ended.code(), 128 + libc::SIGKILL);
     Ok(())
 }
