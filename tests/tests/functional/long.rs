@@ -4,6 +4,7 @@
 //! Cost: 230,000 packets, twice: see the figures that they print; what Open vSwitch does, each a minute or more.
 
 mod ovs_datapath;
+mod ovs_tunnels;
 mod ovs_upcalls;
 mod ovs_vswitchd;
 

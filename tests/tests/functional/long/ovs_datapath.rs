@@ -8,22 +8,39 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 use tracer_tests::{Bridged, Event, Events, Namespace, OvsBuild, PacketSocket, Tracer, until};
 
-/// Of each kind of packet the UDP port, the actions that OpenFlow has for it, and actions that the datapath executes, with what they carry.
-fn scenes() -> Vec<(u16, &'static str, Vec<Value>)> {
-    let out = json!({"action": "output", "port": "blue"});
+/// The UDP port of packets that a flow drops.
+const DROPPED: u16 = 1099;
+
+/// A kind of packets.
+struct Scene {
+    /// The UDP port that they are for.
+    port: u16,
+    /// The port of the bridge that they come in at, and the tag that they have then.
+    from: &'static str,
+    tag: Option<u16>,
+    /// What OpenFlow does with them.
+    actions: &'static str,
+    /// Actions that the datapath executes, with what they carry. A port `a|b` is one of the two.
+    wanted: Vec<Value>,
+}
+
+fn scenes() -> Vec<Scene> {
+    let output = |port: &str| json!({"action": "output", "port": port});
+    let out = output("blue");
     let set = |field: &str| json!({"action": "set", "args": {"field": field}});
+    let red = |port, actions, wanted| Scene { port, from: "red", tag: None, actions, wanted };
     vec![
-        (1000, "normal", vec![out.clone()]),
-        (
+        red(1000, "normal", vec![out.clone()]),
+        red(
             1001,
             "controller,output:blue",
             vec![json!({"action": "userspace", "args": {"purpose": "controller"}}), out.clone()],
         ),
-        (
+        red(
             1002,
             "ct(commit,zone=5,nat(src=10.0.0.9-10.0.0.12:1000-2000,random),table=1)",
             vec![
@@ -34,12 +51,12 @@ fn scenes() -> Vec<(u16, &'static str, Vec<Value>)> {
                 out.clone(),
             ],
         ),
-        (
+        red(
             1003,
             "push_vlan:0x8100,set_field:4106->vlan_vid,set_field:3->vlan_pcp,output:blue",
             vec![json!({"action": "push_vlan", "args": {"vid": 10, "pcp": 3, "eth_type": 0x8100}}), out.clone()],
         ),
-        (
+        red(
             1004,
             "push_mpls:0x8847,set_field:77->mpls_label,output:blue",
             vec![
@@ -47,48 +64,80 @@ fn scenes() -> Vec<(u16, &'static str, Vec<Value>)> {
                 out.clone(),
             ],
         ),
-        (1005, "meter:7,output:blue", vec![json!({"action": "meter", "args": {"meter": 0}}), out.clone()]),
-        (
+        red(1005, "meter:7,output:blue", vec![json!({"action": "meter", "args": {"meter": 0}}), out.clone()]),
+        red(
             1006,
             "mod_dl_dst:02:00:00:00:00:77,mod_nw_tos:32,dec_ttl,output:blue",
             vec![set("eth(dst=02:00:00:00:00:77)"), set("ipv4(tos=0x20/0xfc,ttl=63)"), out.clone()],
         ),
-        (
+        red(
             1007,
             // Only what can't be undone makes Open vSwitch clone.
             "clone(ct(zone=7),output:blue),output:blue",
             vec![json!({"action": "clone"}), json!({"action": "ct", "zone_id": 7}), out.clone(), out.clone()],
         ),
-        (
+        red(
             1008,
             "check_pkt_larger(100)->NXM_NX_REG0[0],resubmit(,2)",
             vec![json!({"action": "check_pkt_len", "args": {"size": 100}}), out.clone()],
         ),
-        (
+        red(
             1009,
             "group:9",
             vec![json!({"action": "hash", "args": {"hash_alg": 0}}), json!({"action": "recirc"}), out.clone()],
         ),
-        (1010, "output(port=blue,max_len=60)", vec![json!({"action": "trunc", "args": {"size": 60}}), out.clone()]),
-        (1011, "ct_clear,ct(zone=6),output:blue", vec![json!({"action": "ct", "zone_id": 6}), out.clone()]),
-        // To two ports; to the other bridge, and out there; to a port with a tag.
-        (1012, "flood", vec![out.clone(), json!({"action": "output", "port": "mirror"})]),
-        (1013, "output:patch0", vec![json!({"action": "output", "port": "green"})]),
-        (1014, "output:trunk", vec![json!({"action": "output", "port": "trunk"})]),
+        red(1010, "output(port=blue,max_len=60)", vec![json!({"action": "trunc", "args": {"size": 60}}), out.clone()]),
+        red(1011, "ct_clear,ct(zone=6),output:blue", vec![json!({"action": "ct", "zone_id": 6}), out.clone()]),
+        // To all ports; to the other bridge, and out there.
+        red(1012, "flood", vec![out.clone(), output("mirror")]),
+        red(1013, "output:patch0", vec![output("green")]),
+        red(1014, "output:trunk", vec![output("trunk")]),
+        // To all buckets; and to one member of a bond.
+        red(1015, "group:10", vec![out.clone(), output("mirror")]),
+        red(1016, "mod_dl_dst:02:00:00:00:00:99,normal", vec![output("bond1|bond2")]),
+        red(
+            1017,
+            "sample(probability=32768,collector_set_id=1,obs_domain_id=3,obs_point_id=4),output:blue",
+            vec![json!({"action": "sample", "args": {"probability": (1 << 31) + (1 << 15)}}), out.clone()],
+        ),
+        // What one port sends is mirrored.
+        Scene { from: "watched", ..red(1018, "output:blue", vec![out, output("mirror")]) },
+        // Between ports of VLAN 20: without a tag at those that are only in this one.
+        Scene {
+            from: "access",
+            ..red(
+                1019,
+                "normal",
+                vec![output("beside"), json!({"action": "push_vlan", "args": {"vid": 20}}), output("trunk")],
+            )
+        },
+        Scene {
+            from: "trunk",
+            tag: Some(20),
+            ..red(1020, "normal", vec![json!({"action": "pop_vlan"}), output("access"), output("beside")])
+        },
     ]
 }
 
-fn frame(port: u16) -> Vec<u8> {
-    let builder = etherparse::PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2])
-        .ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64)
-        .udp(999, port);
-    let mut frame = Vec::new();
-    builder.write(&mut frame, &[7; 100]).expect("a vector takes everything");
-    frame
+impl Scene {
+    fn frame(&self) -> Vec<u8> {
+        let builder = etherparse::PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]);
+        let addresses = ([10, 0, 0, 1], [10, 0, 0, 2], 64);
+        let builder = match self.tag {
+            Some(tag) => {
+                let tag = tag.try_into().expect("it has twelve bits");
+                builder.single_vlan(tag).ipv4(addresses.0, addresses.1, addresses.2)
+            }
+            None => builder.ipv4(addresses.0, addresses.1, addresses.2),
+        };
+        let mut frame = Vec::new();
+        builder.udp(999, self.port).write(&mut frame, &[7; 100]).expect("a vector takes everything");
+        frame
+    }
 }
 
 /// The bridge with all its flows, and the namespaces behind it.
-fn bridge(build: OvsBuild, name: &str) -> Result<(Bridged, Vec<Namespace>)> {
+fn bridge(build: OvsBuild, name: &str) -> Result<(Bridged, Vec<(&'static str, Namespace)>)> {
     let bridged = Bridged::new(build, name)?;
     let ovs = &bridged.ovs;
     let mut namespaces = Vec::new();
@@ -98,19 +147,30 @@ fn bridge(build: OvsBuild, name: &str) -> Result<(Bridged, Vec<Namespace>)> {
         "add-port br0 patch0 -- set interface patch0 type=patch options:peer=patch1 \
          -- add-port br1 patch1 -- set interface patch1 type=patch options:peer=patch0",
     )?;
-    for (number, (bridge, port)) in (3..).zip([("br1", "green"), ("br0", "mirror"), ("br0", "trunk")]) {
+    let ports = ["green", "mirror", "trunk", "access", "beside", "watched", "bond1", "bond2"];
+    for (number, port) in (3..).zip(ports) {
         let namespace = Namespace::new(format!("{name}-{port}"))?;
-        ovs.join(bridge, port, &namespace, number)?;
-        namespaces.push(namespace);
+        ovs.plug(port, &namespace, number)?;
+        namespaces.push((port, namespace));
     }
+    ovs.vsctl(
+        "add-port br1 green -- add-port br0 mirror -- add-port br0 watched -- add-port br0 trunk trunks=20 \
+         -- add-port br0 access tag=20 -- add-port br0 beside tag=20 \
+         -- add-bond br0 bond bond1 bond2 bond_mode=balance-slb \
+         -- --id=@watched get port watched -- --id=@mirror get port mirror -- --id=@bridge get bridge br0 \
+         -- --id=@m create mirror name=m select-src-port=@watched output-port=@mirror -- set bridge br0 mirrors=@m \
+         -- --id=@ipfix create ipfix targets=\"127.0.0.1:4739\" \
+         -- create Flow_Sample_Collector_Set id=1 bridge=@bridge ipfix=@ipfix",
+    )?;
     // Whatever br1 has learned from packets that br0 floods.
     ovs.ofctl("add-flow br1 in_port=patch1,priority=9,actions=output:green")?;
     ovs.ofctl("-O OpenFlow13 add-meter br0 meter=7,kbps,band=type=drop,rate=100000")?;
     ovs.ofctl("-O OpenFlow15 add-group br0 group_id=9,type=select,selection_method=dp_hash,bucket=bucket_id=1,weight:100,actions=output:blue,bucket=bucket_id=2,weight:100,actions=output:blue")?;
+    ovs.ofctl("-O OpenFlow13 add-group br0 group_id=10,type=all,bucket=output:blue,bucket=output:mirror")?;
     ovs.ofctl("add-flow br0 table=1,actions=output:blue")?;
     ovs.ofctl("add-flow br0 table=2,actions=output:blue")?;
     ovs.ofctl("add-flow br0 table=2,priority=9,reg0=1,actions=output:blue,output:mirror")?;
-    for (port, actions, _) in scenes() {
+    for Scene { port, from, actions, .. } in scenes() {
         // A name with a comma in it is not one word of OpenFlow.
         ovs.run(
             "ovs-ofctl",
@@ -119,7 +179,7 @@ fn bridge(build: OvsBuild, name: &str) -> Result<(Bridged, Vec<Namespace>)> {
                 "OpenFlow13",
                 "add-flow",
                 "br0",
-                &format!("in_port=red,udp,tp_dst={port},priority=9,actions={actions}"),
+                &format!("in_port={from},udp,tp_dst={port},priority=9,actions={actions}"),
             ],
         )?;
     }
@@ -157,7 +217,7 @@ fn to_port(events: &Events, port: u16) -> Vec<Vec<&Event>> {
 }
 
 /// Checks what was recorded of a kind of packets, sent twice.
-fn check_scene(bridged: &Bridged, series: &[Vec<&Event>], wanted: &[Value]) -> Result<()> {
+fn check_scene(bridged: &Bridged, series: &[Vec<&Event>], scene: &Scene) -> Result<()> {
     ensure!(series.len() == 2, "{} packets", series.len());
     for (series, is_first) in series.iter().zip([true, false]) {
         let found = executed(series);
@@ -167,10 +227,14 @@ fn check_scene(bridged: &Bridged, series: &[Vec<&Event>], wanted: &[Value]) -> R
         };
         // In which order a packet goes out at several ports is not said.
         let mut rest = found.clone();
-        for wanted in wanted {
+        for wanted in &scene.wanted {
             let mut wanted = wanted.clone();
-            if let Some(name) = wanted["port"].as_str() {
-                wanted["port"] = json!(number(bridged, name)?);
+            if let Some(names) = wanted["port"].as_str() {
+                let numbers = names.split('|').map(|name| number(bridged, name)).collect::<Result<Vec<_>>>()?;
+                let at = |number: &u64| found.iter().filter(|found| found["port"] == *number).count();
+                let used: Vec<u64> = numbers.into_iter().filter(|number| at(number) > 0).collect();
+                let [used] = used[..] else { bail!("goes out at {used:?} of {names}, {}", context()) };
+                wanted["port"] = json!(used);
             }
             // The kernel turns what sets all of a field into what sets it by a mask; which it is, is not what is tested.
             if wanted["action"] == "set" {
@@ -203,28 +267,33 @@ fn check_scene(bridged: &Bridged, series: &[Vec<&Event>], wanted: &[Value]) -> R
             .filter(|event| event.get("/ovs-vport/event") == "receive")
             .map(|event| event.get("/ovs-vport/name"))
             .collect();
-        ensure!(received == ["red"], "came in at {received:?}");
+        ensure!(received == [scene.from], "came in at {received:?}");
     }
     Ok(())
 }
 
 fn executes_every_action(build: OvsBuild, name: &str) -> Result<()> {
-    let (bridged, _namespaces) = bridge(build, name)?;
+    let (bridged, namespaces) = bridge(build, name)?;
     let ovs = &bridged.ovs;
-    let ports: Vec<u16> = scenes().iter().map(|(port, ..)| *port).chain([1099]).collect();
-    let arguments = ["-c", "skb,skb-tracking,skb-drop,ovs,dev,ns", "-f", "udp src port 999", "--ovs-track"];
+    // A tag that is not beside the packet yet is part of it.
+    let filter = "udp src port 999 or (vlan and udp src port 999)";
+    let arguments = ["-c", "skb,skb-tracking,skb-drop,ovs,dev,ns", "-f", filter, "--ovs-track"];
+    let mut frames: Vec<(&Namespace, Vec<u8>)> = Vec::new();
+    for scene in scenes() {
+        let from = namespaces.iter().find(|(port, _)| *port == scene.from).map_or(&bridged.red, |(_, from)| from);
+        frames.push((from, scene.frame()));
+    }
+    let dropped = Scene { port: DROPPED, from: "red", tag: None, actions: "drop", wanted: Vec::new() };
+    frames.push((&bridged.red, dropped.frame()));
+    let send = || frames.iter().try_for_each(|(from, frame)| PacketSocket::open(from, "veth0")?.send(frame));
     let recorded = Tracer::collect(arguments).during(|_| {
-        let socket = PacketSocket::open(&bridged.red, "veth0")?;
-        for &port in &ports {
-            socket.send(&frame(port))?;
-        }
+        send()?;
         until("there is a flow for each kind", || {
             let flows = ovs.appctl("dpctl/dump-flows")?;
-            Ok(ports.iter().all(|port| flows.contains(&format!("dst={port})"))))
+            let mut ports = scenes().into_iter().map(|scene| scene.port).chain([DROPPED]);
+            Ok(ports.all(|port| flows.contains(&format!("dst={port})"))))
         })?;
-        for &port in &ports {
-            socket.send(&frame(port))?;
-        }
+        send()?;
         // What comes behind them has gone through.
         bridged.red.ping("10.0.0.2", 1)?;
         Ok(())
@@ -232,14 +301,14 @@ fn executes_every_action(build: OvsBuild, name: &str) -> Result<()> {
     let events = recorded.events()?;
 
     let mut wrong = String::new();
-    for (port, actions, wanted) in scenes() {
-        if let Err(error) = check_scene(&bridged, &to_port(&events, port), &wanted) {
-            wrong += &format!("`{actions}`: {error:#}\n");
+    for scene in scenes() {
+        if let Err(error) = check_scene(&bridged, &to_port(&events, scene.port), &scene) {
+            wrong += &format!("{} from {}, `{}`: {error:#}\n", scene.port, scene.from, scene.actions);
         }
     }
     ensure!(wrong.is_empty(), "{build:?}:\n{wrong}");
     // A flow that drops: the kernel has an action for that from 6.12 on, and Open vSwitch from 3.3 on.
-    let dropped = to_port(&events, 1099);
+    let dropped = to_port(&events, DROPPED);
     ensure!(dropped.len() == 2, "{} packets that are dropped", dropped.len());
     ensure!(dropped.iter().all(|series| executed(series).iter().all(|action| action["action"] == "drop")));
 
