@@ -423,7 +423,9 @@ static __always_inline void forget(struct hit *hit, struct life *life)
 	if (is_probe(hit, ct_in_return)) {
 		forget_note(stack_of(hit), NOTE_BUSY);
 		forget_note(hit->address, NOTE_CREATED_BEFORE);
-	} else if (is_probe(hit, ct_confirm_return) || is_probe(hit, ct_destroy_entry)) {
+	} else if ((is_probe(hit, ct_confirm_return) && (u32)hit->returned == NF_ACCEPT) ||
+		   is_probe(hit, ct_destroy_entry)) {
+		/* One that was not accepted is about to be destroyed, and that it was confirmed says why. */
 		forget_note(life->connection, NOTE_CONFIRMING);
 		forget_note(life->connection, NOTE_CREATED);
 	}

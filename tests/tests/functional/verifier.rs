@@ -56,7 +56,7 @@ fn tracepoints() -> Result<BTreeMap<u8, String>> {
 
 /// All that this kernel can have.
 pub(crate) fn collectors(kernel: &Kernel) -> Result<Vec<&'static Collector>> {
-    run("modprobe", ["-a", "nf_tables", "openvswitch"])?;
+    run("modprobe", ["-a", "nf_tables", "openvswitch", "ip_tables", "ip6_tables"])?;
     let mut collectors = collector::all()?;
     // 5.10 does not describe its modules.
     if env::var("TRACER_VM_KERNEL").is_ok_and(|kernel| kernel == "5.10") {

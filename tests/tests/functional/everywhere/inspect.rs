@@ -134,7 +134,7 @@ fn shows_everything_with_a_packet_and_says_to_nobody_what_it_could_not_see() -> 
 
 #[test]
 fn says_what_the_kernel_offers() -> Result<()> {
-    run("modprobe", ["-a", "openvswitch", "nf_tables"])?;
+    run("modprobe", ["-a", "openvswitch", "nf_tables", "ip_tables", "ip6_tables"])?;
     let kernel = kernel()?;
     assert_eq!(kernel["release"], fs::read_to_string("/proc/sys/kernel/osrelease")?.trim());
     assert_eq!((&kernel["privileges"]["sufficient"], &kernel["lockdown"]), (&true.into(), &"none".into()));
