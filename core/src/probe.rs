@@ -386,6 +386,7 @@ mod tests {
                 filter: None,
                 selective: false,
                 origin: Origin::Named,
+                like: None,
             };
             assert_eq!(spec(text), expected, "{text}");
         }

@@ -10,6 +10,7 @@ use tracer_core::error::{Error, ErrorKind};
 use tracer_core::event::json::EventJson;
 use tracer_core::event::section::SectionDescriptor;
 use tracer_core::kernel::Kernel;
+use tracer_core::kernel::privileges::check_module_types;
 use tracer_core::probe::ProbeType;
 use tracer_core::session::text;
 
@@ -70,6 +71,7 @@ fn start(kernel: &Kernel, needs: &mut Needs) -> Result<Box<dyn Decode>, Error> {
                 .with_hint("it takes Linux 5.11 or later, with CONFIG_DEBUG_INFO_BTF_MODULES"));
         }
     }
+    check_module_types(kernel)?;
     let programs: Vec<OwnProgram> = loaded.into_iter().map(|(_, program)| program).collect();
     if needs.programs(kernel, &programs)?.is_empty() {
         return Err(Error::new(ErrorKind::KernelLacks, "this kernel's iptables has nothing that tracer knows"));

@@ -17,7 +17,7 @@ use tracer_core::event::json::EventJson;
 use tracer_core::event::section::SectionDescriptor;
 use tracer_core::kernel::Kernel;
 use tracer_core::kernel::btf::Types;
-use tracer_core::kernel::privileges::Capability;
+use tracer_core::kernel::privileges::check_module_types;
 use tracer_core::probe::{ArgumentType, ProbeSpec, ProbeType, WantedArgument};
 use tracer_core::session::text;
 
@@ -82,10 +82,7 @@ fn start(kernel: &Kernel, arguments: &ArgMatches, needs: &mut Needs) -> Result<B
     }
     let mut rulesets = Rulesets::default();
     if is_wanted {
-        if !kernel.privileges().has(Capability::CAP_SYS_ADMIN) {
-            let why = "the kernel tells what modules are made of only to CAP_SYS_ADMIN, which is missing";
-            return Err(Error::new(ErrorKind::NotPermitted, why).with_hint("run as root"));
-        }
+        check_module_types(kernel)?;
         rulesets = Rulesets::start();
         let note = switch_on(&mut rulesets, needs.may_change_system());
         note.into_iter().for_each(|note| needs.note(note));

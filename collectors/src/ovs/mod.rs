@@ -16,6 +16,7 @@ use tracer_core::error::{Error, ErrorKind};
 use tracer_core::event::json::EventJson;
 use tracer_core::event::section::SectionDescriptor;
 use tracer_core::kernel::Kernel;
+use tracer_core::kernel::privileges::check_module_types;
 use tracer_core::probe::ProbeType;
 use tracer_core::session::text;
 
@@ -164,6 +165,7 @@ inventory::submit! {
 fn start(kernel: &Kernel, arguments: &ArgMatches, needs: &mut Needs) -> Result<Box<dyn Decode>, Error> {
     let track = arguments.get_flag(TRACK);
     let names = Names::read(kernel).ok_or_else(|| unavailable(kernel))?;
+    check_module_types(kernel)?;
     let mut wanted = wanted_events(arguments);
     let events = wanted.len();
     wanted.extend(NOTES);

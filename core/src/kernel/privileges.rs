@@ -65,6 +65,19 @@ pub fn needed(kernel: &Kernel) -> Vec<Capability> {
     needed
 }
 
+/// Whether this process may load programs that use types of the kernel's modules.
+///
+/// # Errors
+/// When it may not.
+pub fn check_module_types(kernel: &Kernel) -> Result<(), Error> {
+    let needed = Capability::CAP_SYS_ADMIN;
+    if kernel.privileges().has(needed) {
+        return Ok(());
+    }
+    let why = format!("programs are shown the types of the kernel's modules only with {needed}");
+    Err(Error::new(ErrorKind::NotPermitted, why).with_hint(format!("run as root, or with {needed} beside the others")))
+}
+
 /// What is enough, in words.
 pub(crate) fn enough(kernel: &Kernel) -> String {
     format!("run as root, or with {}", list(&needed(kernel)))

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use tracer_tests::{Process, Setting, Topology, Tracer};
+use tracer_tests::{Process, Setting, Topology, Tracer, run};
 
 /// A function, its return, and a tracepoint: every way of attaching.
 const PROBES: [&str; 6] = ["-p", "k:ip_rcv", "-p", "kr:ip_rcv", "-p", "tp:net:netif_rx"];
@@ -73,6 +73,26 @@ fn runs_with_exactly_the_capabilities_that_it_says_are_enough() -> Result<()> {
     let enough: Vec<&str> = enough.iter().map(String::as_str).collect();
     let told = said(&nobody(&enough), &[&PROBES[..], &["-p", "tp:net:netif_receive_*", "-p", "k:icmp_*"]].concat())?;
     assert!(told.starts_with("exit 0\nready: "), "without a warning: {told}");
+    Ok(())
+}
+
+#[test]
+fn collectors_that_need_the_types_of_modules_say_what_else_they_take() -> Result<()> {
+    run("modprobe", ["-a", "openvswitch", "nf_tables", "ip_tables"])?;
+    let enough = named_as_enough()?;
+    let enough: Vec<&str> = enough.iter().map(String::as_str).collect();
+    for collector in ["ovs", "nft", "iptables"] {
+        let told = said(&nobody(&enough), &["-c", collector])?;
+        if enough.contains(&"CAP_SYS_ADMIN") {
+            assert!(told.starts_with("exit 0\n"), "{told}");
+        } else {
+            assert!(
+                told.starts_with("exit 3\nerror: programs are shown the types of the kernel's modules only"),
+                "{told}"
+            );
+            assert!(told.contains("hint: run as root, or with CAP_SYS_ADMIN"), "{told}");
+        }
+    }
     Ok(())
 }
 
