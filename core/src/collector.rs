@@ -292,7 +292,11 @@ impl Needs {
                 Some(count) => format!("`{place}` has {count} arguments instead of {arguments}"),
                 None => format!("this kernel has no `{place}`"),
             };
-            self.warnings.push(format!("{why}: no {without}"));
+            let warning = format!("{why}: no {without}");
+            // Several programs may stand for one thing.
+            if !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
         }
         Ok(&self.programs[before..])
     }

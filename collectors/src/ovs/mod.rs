@@ -117,15 +117,21 @@ const NOTES: [OwnProgram; 3] = [
     silent("track_ovs_message", "skb_zerocopy", 4, "hashes of upcalls"),
 ];
 
-/// Programs that follow packets through user space.
-const THROUGH_USER_SPACE: [OwnProgram; 5] = [
+/// Programs that follow packets through user space, all twice: see `upcalls.h`.
+const THROUGH_USER_SPACE: [OwnProgram; 10] = [
     silent("track_ovs_receive", "skb:skb_copy_datagram_iovec", 2, TRACKING),
-    silent("track_ovs_drained", "netlink_recvmsg", 4, "certainty about the ends of batches of upcalls"),
+    silent("track_ovs_receive_2", "skb:skb_copy_datagram_iovec", 2, TRACKING),
+    silent("track_ovs_drained", "netlink_recvmsg", 4, DRAINED),
+    silent("track_ovs_drained_2", "netlink_recvmsg", 4, DRAINED),
     silent("track_ovs_execute", "ovs_packet_cmd_execute", 2, TRACKING),
+    silent("track_ovs_execute_2", "ovs_packet_cmd_execute", 2, TRACKING),
     silent("track_ovs_resume", "ovs_flow_key_extract_userspace", 5, TRACKING),
+    silent("track_ovs_resume_2", "ovs_flow_key_extract_userspace", 5, TRACKING),
     silent("track_ovs_executed", "ovs_packet_cmd_execute", 2, TRACKING),
+    silent("track_ovs_executed_2", "ovs_packet_cmd_execute", 2, TRACKING),
 ];
 
+const DRAINED: &str = "certainty about the ends of batches of upcalls";
 const TRACKING: &str = "packets that are followed through ovs-vswitchd";
 
 const fn silent(name: &'static str, place: &'static str, arguments: usize, without: &'static str) -> OwnProgram {

@@ -22,6 +22,10 @@
  * received after the end of the one before, which ends when 64 are received, when there is no more to receive, or with an execute.
  * What was not executed is let go when the next batch begins. What ovs-vswitchd itself says in between is in vswitchd.h.
  *
+ * Programs that run in a thread's own time are there twice. Kernels that preempt threads anywhere (7.x of many distributions) preempt them in a
+ * program, too; when the next thread comes to the same one, the kernel skips it. Then the second one does its work. A step that nobody saw
+ * would make the packets behind it look like each other.
+ *
  * A packet is held in the table of tracked packets while it is with user space, though its buffer is freed. The upcalls are in a ring:
  * when there are too many, the oldest is let go.
  */
@@ -154,6 +158,9 @@ struct handler {
 	u32 queue_id;
 	/* When the batch began, ns. */
 	u64 began;
+	/* What is being received, and executed: noted already by the first of two programs. */
+	u64 message;
+	u64 call;
 	/* The upcall whose packet is being executed, its new sk_buff and its number. */
 	u64 executing;
 	u64 packet;
@@ -456,8 +463,7 @@ static __always_inline void begin_batch(struct handler *handler)
 }
 
 /* A thread takes a message out of its socket. */
-SEC("tp_btf/skb_copy_datagram_iovec")
-int track_ovs_receive(unsigned long long *context)
+static __noinline int note_received(void *context)
 {
 	u32 thread = bpf_get_current_pid_tgid(), length, at;
 	u64 message, *found, id = 0;
@@ -466,6 +472,9 @@ int track_ovs_receive(unsigned long long *context)
 	struct sk_buff *skb;
 
 	if (!enabled || bpf_probe_read_kernel(&message, sizeof(message), context))
+		return 0;
+	handler = bpf_map_lookup_elem(&handlers, &thread);
+	if (handler && handler->message == message)
 		return 0;
 	skb = (void *)message;
 	found = bpf_map_lookup_elem(&upcall_messages, &message);
@@ -487,13 +496,13 @@ int track_ovs_receive(unsigned long long *context)
 		id = 0;
 		__sync_fetch_and_add(&ovs_unseen, 1);
 	}
-	handler = bpf_map_lookup_elem(&handlers, &thread);
 	if (!handler) {
 		bpf_map_update_elem(&handlers, &thread, &new_handler, BPF_ANY);
 		handler = bpf_map_lookup_elem(&handlers, &thread);
 		if (!handler)
 			return 0;
 	}
+	handler->message = message;
 	begin_batch(handler);
 	at = handler->count;
 	if (at >= BATCH)
@@ -507,20 +516,42 @@ int track_ovs_receive(unsigned long long *context)
 	return 0;
 }
 
-/* There is nothing in the socket: the batch is complete. */
+SEC("tp_btf/skb_copy_datagram_iovec")
+int track_ovs_receive(unsigned long long *context)
+{
+	return note_received(context);
+}
+
+SEC("tp_btf/skb_copy_datagram_iovec")
+int track_ovs_receive_2(unsigned long long *context)
+{
+	return note_received(context);
+}
+
+/* A message has been received, or there is nothing in the socket: then the batch is complete. */
+static __noinline int note_end_of_receiving(void *context)
+{
+	struct handler *handler = this_handler();
+
+	if (!handler)
+		return 0;
+	handler->message = 0;
+	/* What it returned, behind four arguments. */
+	if (reads_until_empty && (int)read_one(context, 4) < 0)
+		handler->closed = 1;
+	return 0;
+}
+
 SEC("fexit/netlink_recvmsg")
 int track_ovs_drained(unsigned long long *context)
 {
-	struct handler *handler;
-	/* Four, and what it returned. */
-	u64 arguments[5];
+	return enabled ? note_end_of_receiving(context) : 0;
+}
 
-	if (!enabled || !reads_until_empty || READ_ARGUMENTS(context, arguments) || (int)arguments[4] >= 0)
-		return 0;
-	handler = this_handler();
-	if (handler)
-		handler->closed = 1;
-	return 0;
+SEC("fexit/netlink_recvmsg")
+int track_ovs_drained_2(unsigned long long *context)
+{
+	return enabled ? note_end_of_receiving(context) : 0;
 }
 
 /* Finds the upcall of the batch that has this content; BATCH: none. */
@@ -565,8 +596,7 @@ static __always_inline u32 find_upcall(struct handler *handler, struct content *
 #define ATTRIBUTE_HEADER 4
 
 /* User space hands in a packet with what is to be done with it. */
-SEC("fentry/ovs_packet_cmd_execute")
-int track_ovs_execute(unsigned long long *context)
+static __noinline int note_execution(void *context)
 {
 	struct handler *handler = this_handler();
 	struct nlattr **attributes, *attribute = NULL;
@@ -576,8 +606,9 @@ int track_ovs_execute(unsigned long long *context)
 	u32 key = 0, at;
 	u16 length;
 
-	if (!enabled || !handler || READ_ARGUMENTS(context, arguments))
+	if (!enabled || !handler || READ_ARGUMENTS(context, arguments) || handler->call == arguments[1])
 		return 0;
+	handler->call = arguments[1];
 	handler->closed = 1;
 	handler->executing = 0;
 	handler->packet = 0;
@@ -611,16 +642,28 @@ int track_ovs_execute(unsigned long long *context)
 	return 0;
 }
 
+SEC("fentry/ovs_packet_cmd_execute")
+int track_ovs_execute(unsigned long long *context)
+{
+	return note_execution(context);
+}
+
+SEC("fentry/ovs_packet_cmd_execute")
+int track_ovs_execute_2(unsigned long long *context)
+{
+	return note_execution(context);
+}
+
 /* The packet has its new buffer: it goes on as what it was. */
-SEC("fentry/ovs_flow_key_extract_userspace")
-int track_ovs_resume(unsigned long long *context)
+static __noinline int resume_packet(void *context)
 {
 	struct handler *handler = this_handler();
 	struct sk_buff *packet;
 	struct upcall *upcall;
 	u64 arguments[3], number, head = 0;
 
-	if (!enabled || !handler || !handler->executing || READ_ARGUMENTS(context, arguments))
+	/* One packet a call: it is known already. */
+	if (!enabled || !handler || !handler->executing || handler->packet || READ_ARGUMENTS(context, arguments))
 		return 0;
 	upcall = upcall_named(handler->executing);
 	if (!upcall)
@@ -638,8 +681,19 @@ int track_ovs_resume(unsigned long long *context)
 	return 0;
 }
 
-SEC("fexit/ovs_packet_cmd_execute")
-int track_ovs_executed(unsigned long long *context)
+SEC("fentry/ovs_flow_key_extract_userspace")
+int track_ovs_resume(unsigned long long *context)
+{
+	return resume_packet(context);
+}
+
+SEC("fentry/ovs_flow_key_extract_userspace")
+int track_ovs_resume_2(unsigned long long *context)
+{
+	return resume_packet(context);
+}
+
+static __noinline int note_executed(void)
 {
 	struct handler *handler = this_handler();
 
@@ -649,7 +703,20 @@ int track_ovs_executed(unsigned long long *context)
 	if (handler->executing)
 		let_go(handler->executing);
 	handler->executing = 0;
+	handler->call = 0;
 	return 0;
+}
+
+SEC("fexit/ovs_packet_cmd_execute")
+int track_ovs_executed(unsigned long long *context)
+{
+	return note_executed();
+}
+
+SEC("fexit/ovs_packet_cmd_execute")
+int track_ovs_executed_2(unsigned long long *context)
+{
+	return note_executed();
 }
 
 /* The upcall whose answer is being executed on this packet, and its hash. 0: none. */

@@ -98,7 +98,7 @@ fn scenes() -> Vec<Scene> {
         red(
             1017,
             "sample(probability=32768,collector_set_id=1,obs_domain_id=3,obs_point_id=4),output:blue",
-            vec![json!({"action": "sample", "args": {"probability": (1 << 31) + (1 << 15)}}), out.clone()],
+            vec![json!({"action": "sample", "args": {"probability": 2_147_516_416_u32}}), out.clone()],
         ),
         // What one port sends is mirrored.
         Scene { from: "watched", ..red(1018, "output:blue", vec![out, output("mirror")]) },
