@@ -22,9 +22,8 @@
  * received after the end of the one before, which ends when 64 are received, when there is no more to receive, or with an execute.
  * What was not executed is let go when the next batch begins. What ovs-vswitchd itself says in between is in vswitchd.h.
  *
- * Programs that run in a thread's own time are there twice. Kernels that preempt threads anywhere (7.x of many distributions) preempt them in a
- * program, too; when the next thread comes to the same one, the kernel skips it. Then the second one does its work. A step that nobody saw
- * would make the packets behind it look like each other.
+ * Programs that run in a thread's own time are there twice: when the kernel skips one, because a thread was preempted in it, the other does its work.
+ * A step that nobody saw would let one packet be taken for the one behind it.
  *
  * A packet is held in the table of tracked packets while it is with user space, though its buffer is freed. The upcalls are in a ring:
  * when there are too many, the oldest is let go.
@@ -519,13 +518,19 @@ static __noinline int note_received(void *context)
 SEC("tp_btf/skb_copy_datagram_iovec")
 int track_ovs_receive(unsigned long long *context)
 {
-	return note_received(context);
+	keep_cpu();
+	note_received(context);
+	leave_cpu();
+	return 0;
 }
 
 SEC("tp_btf/skb_copy_datagram_iovec")
 int track_ovs_receive_2(unsigned long long *context)
 {
-	return note_received(context);
+	keep_cpu();
+	note_received(context);
+	leave_cpu();
+	return 0;
 }
 
 /* A message has been received, or there is nothing in the socket: then the batch is complete. */
@@ -533,7 +538,7 @@ static __noinline int note_end_of_receiving(void *context)
 {
 	struct handler *handler = this_handler();
 
-	if (!handler)
+	if (!enabled || !handler)
 		return 0;
 	handler->message = 0;
 	/* What it returned, behind four arguments. */
@@ -545,13 +550,19 @@ static __noinline int note_end_of_receiving(void *context)
 SEC("fexit/netlink_recvmsg")
 int track_ovs_drained(unsigned long long *context)
 {
-	return enabled ? note_end_of_receiving(context) : 0;
+	keep_cpu();
+	note_end_of_receiving(context);
+	leave_cpu();
+	return 0;
 }
 
 SEC("fexit/netlink_recvmsg")
 int track_ovs_drained_2(unsigned long long *context)
 {
-	return enabled ? note_end_of_receiving(context) : 0;
+	keep_cpu();
+	note_end_of_receiving(context);
+	leave_cpu();
+	return 0;
 }
 
 /* Finds the upcall of the batch that has this content; BATCH: none. */
@@ -645,13 +656,19 @@ static __noinline int note_execution(void *context)
 SEC("fentry/ovs_packet_cmd_execute")
 int track_ovs_execute(unsigned long long *context)
 {
-	return note_execution(context);
+	keep_cpu();
+	note_execution(context);
+	leave_cpu();
+	return 0;
 }
 
 SEC("fentry/ovs_packet_cmd_execute")
 int track_ovs_execute_2(unsigned long long *context)
 {
-	return note_execution(context);
+	keep_cpu();
+	note_execution(context);
+	leave_cpu();
+	return 0;
 }
 
 /* The packet has its new buffer: it goes on as what it was. */
@@ -684,13 +701,19 @@ static __noinline int resume_packet(void *context)
 SEC("fentry/ovs_flow_key_extract_userspace")
 int track_ovs_resume(unsigned long long *context)
 {
-	return resume_packet(context);
+	keep_cpu();
+	resume_packet(context);
+	leave_cpu();
+	return 0;
 }
 
 SEC("fentry/ovs_flow_key_extract_userspace")
 int track_ovs_resume_2(unsigned long long *context)
 {
-	return resume_packet(context);
+	keep_cpu();
+	resume_packet(context);
+	leave_cpu();
+	return 0;
 }
 
 static __noinline int note_executed(void)
@@ -710,13 +733,19 @@ static __noinline int note_executed(void)
 SEC("fexit/ovs_packet_cmd_execute")
 int track_ovs_executed(unsigned long long *context)
 {
-	return note_executed();
+	keep_cpu();
+	note_executed();
+	leave_cpu();
+	return 0;
 }
 
 SEC("fexit/ovs_packet_cmd_execute")
 int track_ovs_executed_2(unsigned long long *context)
 {
-	return note_executed();
+	keep_cpu();
+	note_executed();
+	leave_cpu();
+	return 0;
 }
 
 /* The upcall whose answer is being executed on this packet, and its hash. 0: none. */

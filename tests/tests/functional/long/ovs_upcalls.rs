@@ -182,7 +182,11 @@ fn check(events: &Events, build: OvsBuild) -> Result<Found> {
             continue;
         }
         let counts = (received.len(), answered.len());
-        ensure!(counts == if build == OvsBuild::Usdt { (1, 1) } else { (0, 0) }, "{identity:?}: {counts:?}");
+        ensure!(
+            counts == if build == OvsBuild::Usdt { (1, 1) } else { (0, 0) },
+            "{identity:?}: {counts:?}\n{}",
+            told()
+        );
         for (received, answered) in received.iter().zip(&answered) {
             ensure!(answered.get("/ovs/op_type") == "exec", "{answered:?}");
             for name in ["queue_id", "batch_ts", "batch_idx"] {
@@ -232,7 +236,7 @@ fn follows_alike_packets(bridged: &Bridged, build: OvsBuild) -> Result<()> {
     let said = recorded.ended.stderr.contains("was built without USDT probes");
     ensure!(said == (build == OvsBuild::Debian), "{}", recorded.ended.stderr);
     let losses = losses(&recorded)?;
-    ensure!(losses.is_empty(), "{losses:?}");
+    ensure!(losses.is_empty(), "{:?}", recorded.events()?.losses());
     let found = check(&recorded.events()?, build)?;
     let sent = u64::from(EACH) * 2;
     ensure!(found == Found { packets: sent, lost: refused, followed: sent - refused }, "{found:?}, lost {refused}");
