@@ -3,17 +3,17 @@
  * USDT probes. libbpf finds them in files, attaches to them, and writes down in a map where their arguments are: in registers, in memory,
  * or nowhere, being constants.
  *
- * The kernel may run another task, and another one of these programs, in the middle of this one. Nothing here or behind process() is the
- * CPU's alone, except for a slot of scratch memory that was claimed.
+ * Kernels before 6.15 may run another task, and another one of these programs, in the middle of this one. Nothing here or behind process() is
+ * the CPU's alone, except for a slot of scratch memory that was claimed.
  */
 #include <tracer/engine.h>
+#include <tracer/preemption.h>
 #include <tracer/usdt.h>
 
 #include <bpf/bpf_tracing.h>
 #include <bpf/usdt.bpf.h>
 
-SEC("usdt")
-int usdt_probe(struct pt_regs *regs)
+static __noinline int usdt_hit(struct pt_regs *regs)
 {
 	int number = bpf_get_attach_cookie(regs);
 	const struct __bpf_usdt_spec *spec;
@@ -27,6 +27,15 @@ int usdt_probe(struct pt_regs *regs)
 	hit.context = regs;
 	hit.usdt = spec;
 	return process(&hit);
+}
+
+SEC("usdt")
+int usdt_probe(struct pt_regs *regs)
+{
+	keep_cpu();
+	usdt_hit(regs);
+	leave_cpu();
+	return 0;
 }
 
 /* Reads a register. `offset` is where it is in the context; the verifier does not know it. */

@@ -33,6 +33,7 @@
 
 #include <tracer/atomic.h>
 #include <tracer/own.h>
+#include <tracer/preemption.h>
 #include <tracer/tracking.h>
 
 #include "datapath.h"
@@ -164,6 +165,8 @@ struct handler {
 	u64 executing;
 	u64 packet;
 	u64 number;
+	/* Of the packet that is handed in. */
+	struct content content;
 };
 
 /* By thread. */
@@ -176,14 +179,6 @@ struct {
 
 /* Too large for the stack. */
 static const struct handler new_handler;
-
-/* For what is compared with it. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct content);
-} executed_content SEC(".maps");
 
 /* The hash in 32 bits, which users see. */
 static __always_inline u32 queue_id(u64 hash)
@@ -614,8 +609,8 @@ static __noinline int note_execution(void *context)
 	struct content *content;
 	struct upcall *upcall;
 	u64 arguments[2];
-	u32 key = 0, at;
 	u16 length;
+	u32 at;
 
 	if (!enabled || !handler || READ_ARGUMENTS(context, arguments) || handler->call == arguments[1])
 		return 0;
@@ -627,8 +622,8 @@ static __noinline int note_execution(void *context)
 	if (!handler->count)
 		return 0;
 	attributes = BPF_CORE_READ((struct genl_info *)arguments[1], attrs);
-	content = bpf_map_lookup_elem(&executed_content, &key);
-	if (!content || bpf_probe_read_kernel(&attribute, sizeof(attribute), &attributes[OVS_PACKET_ATTR_PACKET]) ||
+	content = &handler->content;
+	if (bpf_probe_read_kernel(&attribute, sizeof(attribute), &attributes[OVS_PACKET_ATTR_PACKET]) ||
 	    !attribute || bpf_probe_read_kernel(&length, sizeof(length), attribute) || length <= ATTRIBUTE_HEADER ||
 	    !read_content(content, (u64)attribute + ATTRIBUTE_HEADER, length - ATTRIBUTE_HEADER)) {
 		__sync_fetch_and_add(&ovs_unmatched, 1);

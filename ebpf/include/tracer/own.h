@@ -26,28 +26,6 @@ static __noinline u64 read_one(void *context, u32 number)
 }
 
 /*
- * For programs that run in a thread's own time. Kernels that preempt threads anywhere preempt them in a program, too; when the next thread comes to
- * the same one on that CPU, the kernel skips it. Between these two that does not happen. They do nothing before 6.15: until then, what is
- * called in between must not be a global function.
- */
-extern void bpf_preempt_disable(void) __ksym __weak;
-extern void bpf_preempt_enable(void) __ksym __weak;
-/* Came with 6.15. */
-extern int bpf_res_spin_lock(void *lock) __ksym __weak;
-
-static __always_inline void keep_cpu(void)
-{
-	if (bpf_ksym_exists(bpf_res_spin_lock) && bpf_ksym_exists(bpf_preempt_disable))
-		bpf_preempt_disable();
-}
-
-static __always_inline void leave_cpu(void)
-{
-	if (bpf_ksym_exists(bpf_res_spin_lock) && bpf_ksym_exists(bpf_preempt_enable))
-		bpf_preempt_enable();
-}
-
-/*
  * Makes an event of the hit of such a program, when it is wanted. `index` is the number of its probe. The packet, 0 when there is
  * none, must be alive. Returns when it was, in ns; 0: it is not wanted.
  */
