@@ -17,8 +17,11 @@
 
 extern void bpf_preempt_disable(void) __ksym __weak;
 extern void bpf_preempt_enable(void) __ksym __weak;
-/* Came with 6.15. */
-extern int bpf_res_spin_lock(void *lock) __ksym __weak;
+/* Came with 6.15. libbpf takes it for another function unless its argument is a struct. */
+struct bpf_res_spin_lock {
+	__u32 value;
+};
+extern int bpf_res_spin_lock(struct bpf_res_spin_lock *lock) __ksym __weak;
 
 static __always_inline void keep_cpu(void)
 {
