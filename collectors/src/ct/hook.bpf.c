@@ -121,7 +121,7 @@ const volatile u32 ct_confirm_return;
 const volatile u32 ct_delete_entry;
 const volatile u32 ct_destroy_entry;
 
-/* The second to last is the part of the function behind its first condition, which says that the entry goes. */
+/* `ct_delete_entry` is the part of that function behind its first condition, which says that the entry goes. */
 const volatile bool ct_delete_is_split;
 
 /* Where the arguments of the last two are: `struct nf_conn *`, `struct nf_conntrack *`, and who asked by netlink. */

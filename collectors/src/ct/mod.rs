@@ -37,7 +37,7 @@ static COUNTED: WantedArgument =
 /// The netlink socket that asked; 0: none did.
 static PORT: WantedArgument = WantedArgument { argument: ArgumentType::Integer(Cow::Borrowed("portid")), except: &[] };
 
-/// Where entries are made, confirmed, taken from the table, and freed; and the hook's variables that stand for these probes.
+/// Where entries are made, confirmed, and freed; and the hook's variables that stand for these probes.
 const LIFE: [(ProbeType, &str, &str); 5] = [
     (ProbeType::Kprobe, "nf_conntrack_in", "ct_in_entry"),
     (ProbeType::Kretprobe, "nf_conntrack_in", "ct_in_return"),
@@ -109,17 +109,11 @@ inventory::submit! {
             if !tracks_connections(kernel)? {
                 return Err(Error::new(ErrorKind::KernelLacks, "this kernel does not describe connections in its type information (BTF)"));
             }
-            let mut probes = LIFE.map(|(probe_type, target, variable)| (ProbeSpec::at(probe_type, target), variable)).to_vec();
-            let watches = arguments.get_flag("ct-events");
-            probes.push((if watches { deletion(kernel, needs) } else { ProbeSpec::at(ProbeType::Kprobe, DELETE) }, "ct_delete_entry"));
-            for (probe, variable) in &probes {
-                needs.recognise(probe.clone(), variable);
+            for (probe_type, target, variable) in LIFE {
+                needs.recognise(ProbeSpec::at(probe_type, target), variable);
             }
-            if watches {
+            if arguments.get_flag("ct-events") {
                 watch_lives(kernel, needs)?;
-                for (probe, _) in probes {
-                    needs.watch(probe);
-                }
             }
             Ok(Box::new(Decoder { symbols: kernel.symbol_source(), read: Read::default() }))
         },
@@ -152,6 +146,12 @@ fn watch_lives(kernel: &Kernel, needs: &mut Needs) -> Result<(), Error> {
         )
         .with_hint("`modprobe nf_conntrack` loads it"));
     }
+    for (probe_type, target, _) in LIFE {
+        needs.watch(ProbeSpec::at(probe_type, target));
+    }
+    let deletion = deletion(kernel, needs);
+    needs.recognise(deletion.clone(), "ct_delete_entry");
+    needs.watch(deletion);
     needs.argument(&CONNECTION, "ct_connection_argument");
     needs.argument(&COUNTED, "ct_counted_argument");
     needs.argument(&PORT, "ct_port_argument");

@@ -35,30 +35,23 @@ struct nf_hook_state {
 #define STATE 2
 #define VERDICT 3
 
-/* 0: it goes on, or belongs to somebody else by now. */
-static __noinline u64 dropped_packet(void *context)
+static __always_inline int leave_table(void *context, u32 index)
 {
-	return (read_one(context, VERDICT) & NF_VERDICT_MASK) == NF_DROP ? read_one(context, PACKET) : 0;
+	if (enabled && (read_one(context, VERDICT) & NF_VERDICT_MASK) == NF_DROP)
+		own_hit(context, index, read_one(context, PACKET));
+	return 0;
 }
 
 SEC("fexit/ipt_do_table")
 int iptables_ipv4(unsigned long long *context)
 {
-	u64 packet = enabled ? dropped_packet(context) : 0;
-
-	if (packet)
-		own_hit(context, iptables_ipv4_index, packet);
-	return 0;
+	return leave_table(context, iptables_ipv4_index);
 }
 
 SEC("fexit/ip6t_do_table")
 int iptables_ipv6(unsigned long long *context)
 {
-	u64 packet = enabled ? dropped_packet(context) : 0;
-
-	if (packet)
-		own_hit(context, iptables_ipv6_index, packet);
-	return 0;
+	return leave_table(context, iptables_ipv6_index);
 }
 
 HOOK(iptables)

@@ -80,9 +80,9 @@ fn start(kernel: &Kernel, arguments: &ArgMatches, needs: &mut Needs) -> Result<B
         let why = format!("the module `{MODULE}` is not loaded, so there are no rules");
         return Err(Error::new(ErrorKind::NotInUse, why));
     }
+    check_module_types(kernel)?;
     let mut rulesets = Rulesets::default();
     if is_wanted {
-        check_module_types(kernel)?;
         rulesets = Rulesets::start();
         let note = switch_on(&mut rulesets, needs.may_change_system());
         note.into_iter().for_each(|note| needs.note(note));

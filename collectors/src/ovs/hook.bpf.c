@@ -15,6 +15,7 @@ const volatile u32 ovs_receive_index = NO_PROBE;
 const volatile u32 ovs_send_index = NO_PROBE;
 
 #include "upcalls.h"
+#include "handlers.h"
 #include "vswitchd.h"
 
 /* The kernel's numbers of two actions and of an attribute of a key: they do not carry what user space knows. */

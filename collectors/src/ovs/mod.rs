@@ -117,7 +117,7 @@ const NOTES: [OwnProgram; 3] = [
     silent("track_ovs_message", "skb_zerocopy", 4, "hashes of upcalls"),
 ];
 
-/// Programs that follow packets through user space, all twice: see `upcalls.h`.
+/// Programs that follow packets through user space, all twice: see `handlers.h`.
 const THROUGH_USER_SPACE: [OwnProgram; 10] = [
     silent("track_ovs_receive", "skb:skb_copy_datagram_iovec", 2, TRACKING),
     silent("track_ovs_receive_2", "skb:skb_copy_datagram_iovec", 2, TRACKING),

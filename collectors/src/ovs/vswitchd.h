@@ -4,7 +4,7 @@
  *
  *   recvmsg ── recv_upcall, up to 64 times ──▶ op_flow_put, op_flow_execute, up to 50 at once ──▶ sendmsg ── ovs_packet_cmd_execute
  *
- * Each hit is joined to an upcall of the thread's batch (upcalls.h):
+ * Each hit is joined to an upcall of the thread's batch (handlers.h):
  * - recv_upcall to the one that the thread has taken out of its socket last. One that ovs-vswitchd can't read is skipped without a hit;
  * - op_flow_execute by the address of the packet in user space, which is in the memory that it was received into. The last one at an
  *   address counts: that memory is used again when the upcall before could not be read;
@@ -22,7 +22,7 @@
 #include <tracer/usdt.h>
 
 #include "event.h"
-#include "upcalls.h"
+#include "handlers.h"
 
 /* The probes. */
 const volatile u32 ovs_at_receive;

@@ -7,6 +7,7 @@
 #define TRACER_OWN_H
 
 #include <tracer/engine.h>
+#include <tracer/preemption.h>
 
 /* What the number of a probe is until the session sets it. */
 #define NO_PROBE 0xffffffff
@@ -38,5 +39,30 @@ static __always_inline u64 own_hit(void *context, u32 index, u64 packet)
 	process(&hit);
 	return hit.timestamp;
 }
+
+/*
+ * A program that runs in a thread's own time, where nothing may be missed: `name` and `name_2`, which both call `note(context)`. When the kernel
+ * skips one, because a thread was preempted in it, the other does its work; `note` leaves alone what is noted already. What both are
+ * skipped for is counted.
+ */
+#define IN_THREAD(place, name, note)                                           \
+	SEC(place)                                                             \
+	int name(unsigned long long *context)                                  \
+	{                                                                      \
+		keep_cpu();                                                    \
+		note(context);                                                 \
+		leave_cpu();                                                   \
+		return 0;                                                      \
+	}                                                                      \
+                                                                               \
+	SEC(place)                                                             \
+	int name##_2(unsigned long long *context)                              \
+	{                                                                      \
+		keep_cpu();                                                    \
+		note(context);                                                 \
+		leave_cpu();                                                   \
+		return 0;                                                      \
+	}                                                                      \
+	extern int name##_2(unsigned long long *context)
 
 #endif

@@ -15,7 +15,7 @@ use tracer_core::event::json::EventJson;
 use tracer_core::kernel::Kernel;
 use tracer_core::probe::ProbeSpec;
 use tracer_core::session::{Session, Sink};
-use tracer_tests::{Bridged, HitCounter, OvsBuild, Process, Tracer, until};
+use tracer_tests::{Bridged, HitCounter, OvsBuild, Process, Tracer, run, until};
 
 use crate::verifier::{matches, options};
 
@@ -222,6 +222,19 @@ fn inspect_lists_usdt_probes() -> Result<()> {
     Ok(())
 }
 
+/// Where the kernel has what it takes, the program forbids preemption while it runs. When libbpf does not find these functions, it leaves
+/// them out without a word.
+fn keeps_its_cpu() -> Result<()> {
+    let symbols = std::fs::read_to_string("/proc/kallsyms")?;
+    if symbols.lines().any(|line| line.split_whitespace().nth(2) == Some("bpf_res_spin_lock")) {
+        let code = run("bpftool", ["prog", "dump", "xlated", "name", "usdt_probe"])?;
+        for function in ["bpf_preempt_disable#", "bpf_preempt_enable#"] {
+            ensure!(code.contains(&format!("call {function}")), "{code}");
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn open_vswitch_is_seen_to_handle_upcalls() -> Result<()> {
     let bridged = Bridged::new(OvsBuild::Usdt, "usdt")?;
@@ -235,6 +248,7 @@ fn open_vswitch_is_seen_to_handle_upcalls() -> Result<()> {
     let counter = HitCounter::new(&probes.map(|(_, functions)| functions).concat(), &[])?;
     let first = counter.read()?;
     let recording = Tracer::collect(arguments).start()?;
+    keeps_its_cpu()?;
     let before = counter.read()?;
     bridged.red.ping("10.0.0.2", 3)?;
     let counted = counter.read()?;

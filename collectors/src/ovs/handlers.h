@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What threads of ovs-vswitchd do with the upcalls of upcalls.h: they receive them in batches, and send packets back. What ovs-vswitchd itself
+ * says in between is in vswitchd.h.
+ *
+ * The life of a thread's state (`handlers`): made when it receives its first upcall. A batch begins with the first upcall that is
+ * received after the end of the one before, which ends when 64 are received, when there is no more to receive, or with an execute.
+ * What was not executed is let go when the next batch begins.
+ *
+ * A step that nobody saw would let one packet be taken for the one behind it: so all programs here are there twice (IN_THREAD).
+ */
+#ifndef TRACER_OVS_HANDLERS_H
+#define TRACER_OVS_HANDLERS_H
+
+#include "upcalls.h"
+
+/* UPCALL_MAX_BATCH of Open vSwitch. */
+#define BATCH 64
+
+/* Upcalls that were received and whose way through the kernel was not seen. */
+u64 ovs_unseen;
+/* Packets that a thread executed after it had received upcalls, and that are those of none of them, or can't be told from others. */
+u64 ovs_unmatched;
+/* Packets with the hash of an upcall and other bytes. */
+u64 ovs_disagreeing;
+
+/* A thread of ovs-vswitchd that receives upcalls. */
+struct handler {
+	/* The upcalls of the batch; 0: not known. */
+	u64 upcalls[BATCH];
+	u64 hashes[BATCH];
+	u32 lengths[BATCH];
+	u32 count;
+	/* The first one that has not been executed, nor left behind by one that was. */
+	u32 next;
+	/* No more will be received in this batch. */
+	u32 closed;
+	u32 queue_id;
+	/* When the batch began, ns. */
+	u64 began;
+	/* What is being received, and executed: noted already by the first of two programs. */
+	u64 message;
+	u64 call;
+	/* The upcall whose packet is being executed, its new sk_buff and its number. */
+	u64 executing;
+	u64 packet;
+	u64 number;
+	/* Of the packet that is handed in. */
+	struct content content;
+};
+
+/* By thread. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, u32);
+	__type(value, struct handler);
+} handlers SEC(".maps");
+
+/* Too large for the stack. */
+static const struct handler new_handler;
+
+static __always_inline struct handler *this_handler(void)
+{
+	u32 thread = bpf_get_current_pid_tgid();
+
+	return bpf_map_lookup_elem(&handlers, &thread);
+}
+
+/* The beginning of a message: struct nlmsghdr and struct genlmsghdr. */
+struct message_start {
+	u32 length;
+	u16 type;
+	u16 flags;
+	u32 sequence;
+	u32 port;
+	u8 command;
+	u8 version;
+	u16 reserved;
+};
+
+/* Whether a message is an upcall; nothing but its form tells. */
+static __always_inline bool is_upcall(struct sk_buff *message)
+{
+	struct message_start start;
+	u32 length = BPF_CORE_READ(message, len);
+
+	if (bpf_probe_read_kernel(&start, sizeof(start), BPF_CORE_READ(message, data)))
+		return false;
+	return start.length <= length && start.length + 4 > length && start.type >= 0x10 && !start.flags &&
+	       !start.sequence && !start.port && (start.command == 1 || start.command == 2) && start.version == 1 &&
+	       !start.reserved;
+}
+
+/* Begins a batch when the one before has ended. */
+static __always_inline void begin_batch(struct handler *handler)
+{
+	if (!handler->closed && handler->count < BATCH)
+		return;
+#pragma unroll
+	for (u32 i = 0; i < BATCH; i++) {
+		if (i >= handler->count)
+			break;
+		let_go(handler->upcalls[i]);
+	}
+	handler->count = 0;
+	handler->next = 0;
+	handler->closed = 0;
+}
+
+/* A thread takes a message out of its socket. */
+static __noinline int note_received(void *context)
+{
+	u32 thread = bpf_get_current_pid_tgid(), length, at;
+	u64 message, *found, id = 0;
+	struct upcall *upcall = NULL;
+	struct handler *handler;
+	struct sk_buff *skb;
+
+	if (!enabled || bpf_probe_read_kernel(&message, sizeof(message), context))
+		return 0;
+	handler = bpf_map_lookup_elem(&handlers, &thread);
+	if (handler && handler->message == message)
+		return 0;
+	skb = (void *)message;
+	found = bpf_map_lookup_elem(&upcall_messages, &message);
+	if (found) {
+		id = *found;
+		upcall = upcall_named(id);
+		bpf_map_delete_elem(&upcall_messages, &message);
+		length = BPF_CORE_READ(skb, len);
+		/* Up to three bytes stand behind the packet. Something else is there when the socket of the upcall was closed. */
+		if (upcall && (upcall->message != message || length < upcall->offset + upcall->content.length ||
+			       length > upcall->offset + upcall->content.length + 3)) {
+			let_go(id);
+			upcall = NULL;
+		}
+	}
+	if (!upcall) {
+		if (!is_upcall(skb))
+			return 0;
+		id = 0;
+		__sync_fetch_and_add(&ovs_unseen, 1);
+	}
+	if (!handler) {
+		bpf_map_update_elem(&handlers, &thread, &new_handler, BPF_ANY);
+		handler = bpf_map_lookup_elem(&handlers, &thread);
+		if (!handler)
+			return 0;
+	}
+	handler->message = message;
+	begin_batch(handler);
+	at = handler->count;
+	if (at >= BATCH)
+		return 0;
+	if (!at)
+		handler->began = bpf_ktime_get_ns();
+	handler->upcalls[at] = id;
+	handler->hashes[at] = upcall && upcall->content.is_known ? upcall->content.hash : 0;
+	handler->lengths[at] = upcall && upcall->content.is_known ? upcall->content.length : 0;
+	handler->count = at + 1;
+	return 0;
+}
+
+IN_THREAD("tp_btf/skb_copy_datagram_iovec", track_ovs_receive, note_received);
+
+/* A message has been received, or there is nothing in the socket: then the batch is complete. */
+static __noinline int note_end_of_receiving(void *context)
+{
+	struct handler *handler = enabled ? this_handler() : NULL;
+
+	if (!handler)
+		return 0;
+	handler->message = 0;
+	/* What it returned, behind four arguments. */
+	if (reads_until_empty && (int)read_one(context, 4) < 0)
+		handler->closed = 1;
+	return 0;
+}
+
+IN_THREAD("fexit/netlink_recvmsg", track_ovs_drained, note_end_of_receiving);
+
+/* Finds the upcall of the batch that has this content; BATCH: none. */
+static __always_inline u32 find_upcall(struct handler *handler, struct content *content)
+{
+	u32 found = BATCH, unknown = BATCH;
+
+	for (u32 i = 0; i < BATCH; i++) {
+		if (i >= handler->count || i < handler->next)
+			continue;
+		if (!handler->lengths[i]) {
+			unknown = i;
+			break;
+		}
+		if (handler->hashes[i] == content->hash && handler->lengths[i] == content->length) {
+			found = i;
+			break;
+		}
+	}
+	/* The packet may be that one. */
+	if (unknown < BATCH) {
+		handler->next = unknown + 1;
+		return BATCH;
+	}
+	if (found < BATCH) {
+		handler->next = found + 1;
+		return found;
+	}
+	/* Open vSwitch sends again what it does not know to have arrived. */
+	for (u32 i = 0; i < BATCH; i++) {
+		if (i >= handler->count || i >= handler->next)
+			break;
+		if (handler->lengths[i] && handler->hashes[i] == content->hash && handler->lengths[i] == content->length)
+			return i;
+	}
+	return BATCH;
+}
+
+#define OVS_PACKET_ATTR_PACKET 1
+
+/* Of bytes, in front of an attribute's content. */
+#define ATTRIBUTE_HEADER 4
+
+/* User space hands in a packet with what is to be done with it. */
+static __noinline int note_execution(void *context)
+{
+	struct handler *handler = this_handler();
+	struct nlattr **attributes, *attribute = NULL;
+	struct content *content;
+	struct upcall *upcall;
+	u64 arguments[2];
+	u16 length;
+	u32 at;
+
+	if (!enabled || !handler || READ_ARGUMENTS(context, arguments) || handler->call == arguments[1])
+		return 0;
+	handler->call = arguments[1];
+	handler->closed = 1;
+	handler->executing = 0;
+	handler->packet = 0;
+	handler->number = 0;
+	if (!handler->count)
+		return 0;
+	attributes = BPF_CORE_READ((struct genl_info *)arguments[1], attrs);
+	content = &handler->content;
+	if (bpf_probe_read_kernel(&attribute, sizeof(attribute), &attributes[OVS_PACKET_ATTR_PACKET]) ||
+	    !attribute || bpf_probe_read_kernel(&length, sizeof(length), attribute) || length <= ATTRIBUTE_HEADER ||
+	    !read_content(content, (u64)attribute + ATTRIBUTE_HEADER, length - ATTRIBUTE_HEADER)) {
+		__sync_fetch_and_add(&ovs_unmatched, 1);
+		return 0;
+	}
+	at = find_upcall(handler, content);
+	if (at >= BATCH) {
+		__sync_fetch_and_add(&ovs_unmatched, 1);
+		return 0;
+	}
+	upcall = upcall_named(handler->upcalls[at]);
+	if (!upcall)
+		return 0;
+	for (int i = 0; i < COMPARED_WORDS; i++) {
+		if (upcall->content.words[i] != content->words[i]) {
+			__sync_fetch_and_add(&ovs_disagreeing, 1);
+			return 0;
+		}
+	}
+	handler->executing = upcall->id;
+	handler->queue_id = queue_id(content->hash);
+	return 0;
+}
+
+IN_THREAD("fentry/ovs_packet_cmd_execute", track_ovs_execute, note_execution);
+
+/* The packet has its new buffer: it goes on as what it was. */
+static __noinline int resume_packet(void *context)
+{
+	struct handler *handler = this_handler();
+	struct sk_buff *packet;
+	struct upcall *upcall;
+	u64 arguments[3], number, head = 0;
+
+	/* One packet a call: it is known already. */
+	if (!enabled || !handler || !handler->executing || handler->packet || READ_ARGUMENTS(context, arguments))
+		return 0;
+	upcall = upcall_named(handler->executing);
+	if (!upcall)
+		return 0;
+	number = exchange(&upcall->number, 0);
+	/* A second time: held only when it is still there. */
+	if (!number)
+		number = hold_numbered(upcall->was);
+	packet = (void *)arguments[2];
+	bpf_core_read(&head, sizeof(head), &packet->head);
+	if (number)
+		release_packet(number, head);
+	handler->packet = arguments[2];
+	handler->number = number;
+	return 0;
+}
+
+IN_THREAD("fentry/ovs_flow_key_extract_userspace", track_ovs_resume, resume_packet);
+
+static __noinline int note_executed(void *context)
+{
+	struct handler *handler = this_handler();
+
+	if (!enabled || !handler)
+		return 0;
+	/* It did not come so far: then nobody goes on. */
+	if (handler->executing)
+		let_go(handler->executing);
+	handler->executing = 0;
+	handler->call = 0;
+	return 0;
+}
+
+IN_THREAD("fexit/ovs_packet_cmd_execute", track_ovs_executed, note_executed);
+
+/* The upcall whose answer is being executed on this packet, and its hash. 0: none. */
+static __always_inline u64 answered_upcall(u64 packet, u64 number, u32 *queue_id)
+{
+	struct handler *handler = this_handler();
+
+	if (!handler || !handler->executing)
+		return 0;
+	/* Other packets come in between: replies, and what a softirq handles. */
+	if (handler->number ? handler->number != number : handler->packet != packet)
+		return 0;
+	*queue_id = handler->queue_id;
+	return handler->executing;
+}
+
+#endif
