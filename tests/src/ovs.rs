@@ -194,6 +194,14 @@ impl Bridged {
         ovs.vsctl("add-br br0 -- add-port br0 red -- add-port br0 blue")?;
         Ok(Self { red, blue, ovs })
     }
+
+    /// Takes IPv6 away: what hosts tell their neighbours by it would be upcalls that no test sends.
+    ///
+    /// # Errors
+    /// When a setting can't be changed.
+    pub fn without_ipv6(&self) -> Result<()> {
+        [self.ovs.namespace(), &self.red, &self.blue].into_iter().try_for_each(|namespace| namespace.quiet(false))
+    }
 }
 
 impl Drop for Ovs {

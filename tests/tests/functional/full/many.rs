@@ -3,6 +3,8 @@
 //!
 //! Cost: one topology and one session a test, 3 to 10 s; three tests.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use serde_json::Value;
 use tracer_tests::{Setting, Topology, Tracer, note};
@@ -44,6 +46,8 @@ fn twenty_five_probes_are_ready_nearly_as_soon_as_one() -> Result<()> {
     let warm = recording.ready_after;
     note(format_args!("25 probes ready after {cold:.2?}, then {warm:.2?}; one after {one:.2?}"));
     assert!(recording.ready.contains("25 of 25 probes attached"), "{}", recording.ready);
+    // One to three on an idle machine; two kernels are tested at once, and what else the machine does is not known.
+    assert!(warm < Duration::from_secs(15), "{warm:?}");
     // Tracepoints have a program of their own.
     assert!(warm < one * 3, "{warm:?}, {one:?}");
     let recorded = recording.stop(libc::SIGINT)?;

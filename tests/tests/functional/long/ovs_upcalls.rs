@@ -39,12 +39,8 @@ fn frame() -> Vec<u8> {
 /// A bridge that installs no flows: every packet is an upcall.
 fn bridge(build: OvsBuild, name: &str) -> Result<Bridged> {
     let bridged = Bridged::new(build, name)?;
-    let Bridged { ovs, red, blue } = &bridged;
-    // What they tell their neighbours by IPv6 would be upcalls, too.
-    for namespace in [ovs.namespace(), red, blue] {
-        namespace.sysctl("ipv6/conf/all/disable_ipv6", "1")?;
-        namespace.sysctl("ipv6/conf/default/disable_ipv6", "1")?;
-    }
+    bridged.without_ipv6()?;
+    let ovs = &bridged.ovs;
     for (number, (port, to)) in (21..).zip(WAYS) {
         ovs.vsctl(&format!("add-port br0 {port} -- set interface {port} type=internal ofport_request={number}"))?;
         ovs.namespace().configure(&format!("link set {port} up\n"))?;
