@@ -7,7 +7,10 @@
  * received after the end of the one before, which ends when 64 are received, when there is no more to receive, or with an execute.
  * What was not executed is let go when the next batch begins.
  *
- * A step that nobody saw would let one packet be taken for the one behind it: so all programs here are there twice (IN_THREAD).
+ * A step that nobody saw would let one packet be taken for the one behind it. So all programs here are there twice (IN_THREAD), and should
+ * the kernel skip both at the beginning of a call, its end tells: a message that was received unseen is an unknown one in the batch,
+ * and a packet that was executed unseen takes its place in the order. What both are skipped for at the end of an execution the next one
+ * makes good.
  */
 #ifndef TRACER_OVS_HANDLERS_H
 #define TRACER_OVS_HANDLERS_H
@@ -23,6 +26,8 @@ u64 ovs_unseen;
 u64 ovs_unmatched;
 /* Packets with the hash of an upcall and other bytes. */
 u64 ovs_disagreeing;
+/* Upcalls that a thread received, or executed, and that ovs-vswitchd did not tell of at its USDT probes, though it told of others. */
+u64 ovs_untold;
 
 /* A thread of ovs-vswitchd that receives upcalls. */
 struct handler {
@@ -38,9 +43,17 @@ struct handler {
 	u32 queue_id;
 	/* When the batch began, ns. */
 	u64 began;
-	/* What is being received, and executed: noted already by the first of two programs. */
-	u64 message;
-	u64 call;
+	/* By place in the batch, bits: ovs-vswitchd has told that it received it (or nothing can be told of it), and that it executes it. */
+	u64 told_received;
+	u64 told_executed;
+	/* It tells. */
+	u32 tells;
+	/* For is_first(): the beginning and the end of what receives, of what executes, and a new packet in between. */
+	u32 receiving;
+	u32 received;
+	u32 called;
+	u32 resumed;
+	u32 returned;
 	/* The upcall whose packet is being executed, its new sk_buff and its number. */
 	u64 executing;
 	u64 packet;
@@ -92,89 +105,118 @@ static __always_inline bool is_upcall(struct sk_buff *message)
 	       !start.reserved;
 }
 
-/* Begins a batch when the one before has ended. */
-static __always_inline void begin_batch(struct handler *handler)
+/* No more is received in this batch: what ovs-vswitchd tells of it, it has told. */
+static __always_inline void close_batch(struct handler *handler)
 {
-	if (!handler->closed && handler->count < BATCH)
-		return;
+	u64 batch = handler->count < BATCH ? (1ULL << (handler->count & (BATCH - 1))) - 1 : ~0ULL;
+
+	if (!handler->closed && handler->tells)
+		__sync_fetch_and_add(&ovs_untold, __builtin_popcountll(batch & ~handler->told_received));
+	handler->closed = 1;
+}
+
+/* Adds a message to the batch, or to a new one. NULL: nothing is known of it. */
+static __always_inline void add_upcall(struct handler *handler, struct upcall *upcall)
+{
+	bool is_known = upcall && upcall->content.is_known;
+	u32 at;
+
+	if (handler->count >= BATCH)
+		close_batch(handler);
+	if (handler->closed) {
 #pragma unroll
-	for (u32 i = 0; i < BATCH; i++) {
-		if (i >= handler->count)
-			break;
-		let_go(handler->upcalls[i]);
+		for (u32 i = 0; i < BATCH; i++) {
+			if (i >= handler->count)
+				break;
+			let_go(handler->upcalls[i]);
+		}
+		handler->count = 0;
+		handler->next = 0;
+		handler->told_received = 0;
+		handler->told_executed = 0;
+		handler->closed = 0;
 	}
-	handler->count = 0;
-	handler->next = 0;
-	handler->closed = 0;
+	at = handler->count;
+	if (at >= BATCH)
+		return;
+	if (!at)
+		handler->began = bpf_ktime_get_ns();
+	if (!upcall) {
+		__sync_fetch_and_add(&ovs_unseen, 1);
+		handler->told_received |= 1ULL << at;
+	}
+	handler->upcalls[at] = upcall ? upcall->id : 0;
+	handler->hashes[at] = is_known ? upcall->content.hash : 0;
+	handler->lengths[at] = is_known ? upcall->content.length : 0;
+	handler->count = at + 1;
+}
+
+/* The upcall in a message that is received. NULL: not known. */
+static __always_inline struct upcall *take_upcall(u64 message)
+{
+	u64 *found = bpf_map_lookup_elem(&upcall_messages, &message), id;
+	u32 length = BPF_CORE_READ((struct sk_buff *)message, len);
+	struct upcall *upcall;
+
+	if (!found)
+		return NULL;
+	id = *found;
+	bpf_map_delete_elem(&upcall_messages, &message);
+	upcall = upcall_named(id);
+	/* Up to three bytes stand behind the packet. Something else is there when the socket of the upcall was closed. */
+	if (upcall && (upcall->message != message || length < upcall->offset + upcall->content.length ||
+		       length > upcall->offset + upcall->content.length + 3)) {
+		let_go(id);
+		return NULL;
+	}
+	return upcall;
 }
 
 /* A thread takes a message out of its socket. */
-static __noinline int note_received(void *context)
+static __noinline int note_received(void *context, u32 which)
 {
-	u32 thread = bpf_get_current_pid_tgid(), length, at;
-	u64 message, *found, id = 0;
-	struct upcall *upcall = NULL;
-	struct handler *handler;
-	struct sk_buff *skb;
+	struct handler *handler = this_handler();
+	u32 thread = bpf_get_current_pid_tgid();
+	struct upcall *upcall;
+	u64 message;
 
 	if (!enabled || bpf_probe_read_kernel(&message, sizeof(message), context))
 		return 0;
-	handler = bpf_map_lookup_elem(&handlers, &thread);
-	if (handler && handler->message == message)
-		return 0;
-	skb = (void *)message;
-	found = bpf_map_lookup_elem(&upcall_messages, &message);
-	if (found) {
-		id = *found;
-		upcall = upcall_named(id);
-		bpf_map_delete_elem(&upcall_messages, &message);
-		length = BPF_CORE_READ(skb, len);
-		/* Up to three bytes stand behind the packet. Something else is there when the socket of the upcall was closed. */
-		if (upcall && (upcall->message != message || length < upcall->offset + upcall->content.length ||
-			       length > upcall->offset + upcall->content.length + 3)) {
-			let_go(id);
-			upcall = NULL;
-		}
-	}
-	if (!upcall) {
-		if (!is_upcall(skb))
+	if (handler) {
+		if (!is_first(&handler->receiving, which))
 			return 0;
-		id = 0;
-		__sync_fetch_and_add(&ovs_unseen, 1);
+		handler->received = 0;
 	}
+	upcall = take_upcall(message);
+	if (!upcall && !is_upcall((struct sk_buff *)message))
+		return 0;
 	if (!handler) {
 		bpf_map_update_elem(&handlers, &thread, &new_handler, BPF_ANY);
-		handler = bpf_map_lookup_elem(&handlers, &thread);
+		handler = this_handler();
 		if (!handler)
 			return 0;
+		handler->receiving = which;
 	}
-	handler->message = message;
-	begin_batch(handler);
-	at = handler->count;
-	if (at >= BATCH)
-		return 0;
-	if (!at)
-		handler->began = bpf_ktime_get_ns();
-	handler->upcalls[at] = id;
-	handler->hashes[at] = upcall && upcall->content.is_known ? upcall->content.hash : 0;
-	handler->lengths[at] = upcall && upcall->content.is_known ? upcall->content.length : 0;
-	handler->count = at + 1;
+	add_upcall(handler, upcall);
 	return 0;
 }
 
-IN_THREAD("tp_btf/skb_copy_datagram_iovec", track_ovs_receive, note_received);
+IN_THREAD("tp_btf/skb_copy_datagram_iovec", checked_ovs_receive, note_received);
 
 /* A message has been received, or there is nothing in the socket: then the batch is complete. */
-static __noinline int note_end_of_receiving(void *context)
+static __noinline int note_end_of_receiving(void *context, u32 which)
 {
 	struct handler *handler = enabled ? this_handler() : NULL;
+	/* Behind four arguments. */
+	int result = read_one(context, 4);
 
-	if (!handler)
+	if (!handler || !is_first(&handler->received, which))
 		return 0;
-	handler->message = 0;
-	/* What it returned, behind four arguments. */
-	if (reads_until_empty && (int)read_one(context, 4) < 0)
-		handler->closed = 1;
+	if (result > 0 && !handler->receiving)
+		add_upcall(handler, NULL);
+	handler->receiving = 0;
+	if (reads_until_empty && result < 0)
+		close_batch(handler);
 	return 0;
 }
 
@@ -221,8 +263,8 @@ static __always_inline u32 find_upcall(struct handler *handler, struct content *
 /* Of bytes, in front of an attribute's content. */
 #define ATTRIBUTE_HEADER 4
 
-/* User space hands in a packet with what is to be done with it. */
-static __noinline int note_execution(void *context)
+/* Finds out which packet it is that user space hands in, with what is to be done with it. */
+static __noinline int find_executed(void *context)
 {
 	struct handler *handler = this_handler();
 	struct nlattr **attributes, *attribute = NULL;
@@ -232,10 +274,9 @@ static __noinline int note_execution(void *context)
 	u16 length;
 	u32 at;
 
-	if (!enabled || !handler || READ_ARGUMENTS(context, arguments) || handler->call == arguments[1])
+	if (!handler || READ_ARGUMENTS(context, arguments))
 		return 0;
-	handler->call = arguments[1];
-	handler->closed = 1;
+	close_batch(handler);
 	handler->executing = 0;
 	handler->packet = 0;
 	handler->number = 0;
@@ -254,6 +295,8 @@ static __noinline int note_execution(void *context)
 		__sync_fetch_and_add(&ovs_unmatched, 1);
 		return 0;
 	}
+	if (handler->tells && !(handler->told_executed & 1ULL << at))
+		__sync_fetch_and_add(&ovs_untold, 1);
 	upcall = upcall_named(handler->upcalls[at]);
 	if (!upcall)
 		return 0;
@@ -268,18 +311,33 @@ static __noinline int note_execution(void *context)
 	return 0;
 }
 
-IN_THREAD("fentry/ovs_packet_cmd_execute", track_ovs_execute, note_execution);
+/* An execution begins. */
+static __noinline int note_execution(void *context, u32 which)
+{
+	struct handler *handler = enabled ? this_handler() : NULL;
+
+	if (!handler || !is_first(&handler->called, which))
+		return 0;
+	handler->resumed = 0;
+	handler->returned = 0;
+	/* The end of the one before was not seen. */
+	if (handler->executing)
+		let_go(handler->executing);
+	return find_executed(context);
+}
+
+IN_THREAD("fentry/ovs_packet_cmd_execute", checked_ovs_execute, note_execution);
 
 /* The packet has its new buffer: it goes on as what it was. */
-static __noinline int resume_packet(void *context)
+static __noinline int resume_packet(void *context, u32 which)
 {
 	struct handler *handler = this_handler();
 	struct sk_buff *packet;
 	struct upcall *upcall;
 	u64 arguments[3], number, head = 0;
 
-	/* One packet a call: it is known already. */
-	if (!enabled || !handler || !handler->executing || handler->packet || READ_ARGUMENTS(context, arguments))
+	if (!enabled || !handler || !is_first(&handler->resumed, which) || !handler->executing ||
+	    READ_ARGUMENTS(context, arguments))
 		return 0;
 	upcall = upcall_named(handler->executing);
 	if (!upcall)
@@ -297,23 +355,30 @@ static __noinline int resume_packet(void *context)
 	return 0;
 }
 
-IN_THREAD("fentry/ovs_flow_key_extract_userspace", track_ovs_resume, resume_packet);
+IN_THREAD("fentry/ovs_flow_key_extract_userspace", checked_ovs_resume, resume_packet);
 
-static __noinline int note_executed(void *context)
+/* An execution ends. */
+static __noinline int note_executed(void *context, u32 which)
 {
-	struct handler *handler = this_handler();
+	struct handler *handler = enabled ? this_handler() : NULL;
 
-	if (!enabled || !handler)
+	if (!handler || !is_first(&handler->returned, which))
 		return 0;
-	/* It did not come so far: then nobody goes on. */
-	if (handler->executing)
+	if (!handler->called)
+		find_executed(context);
+	if (handler->executing) {
+		/* Without an error, behind two arguments, and nobody saw the new packet. */
+		if (!handler->packet && !(int)read_one(context, 2))
+			__sync_fetch_and_add(&ovs_unmatched, 1);
+		/* Should it not have come so far, nobody goes on. */
 		let_go(handler->executing);
+	}
 	handler->executing = 0;
-	handler->call = 0;
+	handler->called = 0;
 	return 0;
 }
 
-IN_THREAD("fexit/ovs_packet_cmd_execute", track_ovs_executed, note_executed);
+IN_THREAD("fexit/ovs_packet_cmd_execute", checked_ovs_executed, note_executed);
 
 /* The upcall whose answer is being executed on this packet, and its hash. 0: none. */
 static __always_inline u64 answered_upcall(u64 packet, u64 number, u32 *queue_id)

@@ -119,16 +119,16 @@ const NOTES: [OwnProgram; 3] = [
 
 /// Programs that follow packets through user space, all twice: see `handlers.h`.
 const THROUGH_USER_SPACE: [OwnProgram; 10] = [
-    silent("track_ovs_receive", "skb:skb_copy_datagram_iovec", 2, TRACKING),
-    silent("track_ovs_receive_2", "skb:skb_copy_datagram_iovec", 2, TRACKING),
+    silent("checked_ovs_receive", "skb:skb_copy_datagram_iovec", 2, TRACKING),
+    silent("checked_ovs_receive_2", "skb:skb_copy_datagram_iovec", 2, TRACKING),
     silent("track_ovs_drained", "netlink_recvmsg", 4, DRAINED),
     silent("track_ovs_drained_2", "netlink_recvmsg", 4, DRAINED),
-    silent("track_ovs_execute", "ovs_packet_cmd_execute", 2, TRACKING),
-    silent("track_ovs_execute_2", "ovs_packet_cmd_execute", 2, TRACKING),
-    silent("track_ovs_resume", "ovs_flow_key_extract_userspace", 5, TRACKING),
-    silent("track_ovs_resume_2", "ovs_flow_key_extract_userspace", 5, TRACKING),
-    silent("track_ovs_executed", "ovs_packet_cmd_execute", 2, TRACKING),
-    silent("track_ovs_executed_2", "ovs_packet_cmd_execute", 2, TRACKING),
+    silent("checked_ovs_execute", "ovs_packet_cmd_execute", 2, TRACKING),
+    silent("checked_ovs_execute_2", "ovs_packet_cmd_execute", 2, TRACKING),
+    silent("checked_ovs_resume", "ovs_flow_key_extract_userspace", 5, TRACKING),
+    silent("checked_ovs_resume_2", "ovs_flow_key_extract_userspace", 5, TRACKING),
+    silent("checked_ovs_executed", "ovs_packet_cmd_execute", 2, TRACKING),
+    silent("checked_ovs_executed_2", "ovs_packet_cmd_execute", 2, TRACKING),
 ];
 
 const DRAINED: &str = "certainty about the ends of batches of upcalls";

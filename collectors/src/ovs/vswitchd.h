@@ -153,16 +153,18 @@ __noinline u64 ovs_received(u64 type, u64 packet, u64 length, u64 key, u64 key_l
 	if (!handler || handler->closed)
 		return 0;
 	at = handler->count - 1;
-	if (at >= BATCH || !handler->upcalls[at])
+	/* Should it have been told of this one already, what was taken out since then was not seen. */
+	if (at >= BATCH || handler->told_received & 1ULL << at)
 		return 0;
+	handler->tells = 1;
+	handler->told_received |= 1ULL << at;
 	if (!told) {
 		bpf_map_update_elem(&told_upcalls, &thread, &nothing_told, BPF_ANY);
 		told = this_told();
 		if (!told)
 			return 0;
 	}
-	/* Of this one it has been told already: what was taken out since then was not seen. */
-	if (told->upcalls[at] == handler->upcalls[at] || !is_content(told, handler, at, packet, length))
+	if (!is_content(told, handler, at, packet, length))
 		return 0;
 	told->upcalls[at] = handler->upcalls[at];
 	told->packets[at] = packet;
@@ -193,7 +195,10 @@ __noinline u64 ovs_executed(u64 packet, u64 length)
 		}
 	}
 	found = told->index;
-	if (found >= BATCH || !is_content(told, handler, found, packet, length))
+	if (found >= BATCH)
+		return 0;
+	handler->told_executed |= 1ULL << found;
+	if (!is_content(told, handler, found, packet, length))
 		return 0;
 	told->next = found + 1;
 	return tell(told, handler, found);

@@ -135,6 +135,8 @@ impl LossCounters {
             if name.starts_with("track_") {
                 let both = tracking.entry(name.trim_end_matches("_2")).or_insert(u64::MAX);
                 *both = misses.min(*both);
+            } else if name.starts_with("checked_") {
+                // The collector knows, and counts what it could not make good.
             } else if name.starts_with("link_") {
                 add("tracking_unlinked", Some(name), misses);
             } else {

@@ -41,16 +41,15 @@ static __always_inline u64 own_hit(void *context, u32 index, u64 packet)
 }
 
 /*
- * A program that runs in a thread's own time, where nothing may be missed: `name` and `name_2`, which both call `note(context)`. When the kernel
- * skips one, because a thread was preempted in it, the other does its work; `note` leaves alone what is noted already. What both are
- * skipped for is counted.
+ * A program that runs in a thread's own time, where nothing may be missed: `name` and `name_2`, which call `note(context, 1)` and
+ * `note(context, 2)`. When the kernel skips one, because a thread was preempted in it, the other does its work; is_first() tells whether there is any.
  */
 #define IN_THREAD(place, name, note)                                           \
 	SEC(place)                                                             \
 	int name(unsigned long long *context)                                  \
 	{                                                                      \
 		keep_cpu();                                                    \
-		note(context);                                                 \
+		note(context, 1);                                              \
 		leave_cpu();                                                   \
 		return 0;                                                      \
 	}                                                                      \
@@ -59,10 +58,22 @@ static __always_inline u64 own_hit(void *context, u32 index, u64 packet)
 	int name##_2(unsigned long long *context)                              \
 	{                                                                      \
 		keep_cpu();                                                    \
-		note(context);                                                 \
+		note(context, 2);                                              \
 		leave_cpu();                                                   \
 		return 0;                                                      \
 	}                                                                      \
 	extern int name##_2(unsigned long long *context)
+
+/*
+ * Whether none of the two has run in this call. `seen` are those that have, by thread and place; what comes between two calls clears it. Should
+ * that be skipped, the call is a new one for a program that has run already.
+ */
+static __always_inline bool is_first(u32 *seen, u32 which)
+{
+	bool is_second = *seen && !(*seen & which);
+
+	*seen = is_second ? *seen | which : which;
+	return !is_second;
+}
 
 #endif

@@ -4,7 +4,7 @@
 //! Packets that are alike to the last byte are told apart by their marks, which the kernel hands to ovs-vswitchd beside the bytes and
 //! gets back: nothing that tracer joins packets by. They are sent on ports of the bridge itself, where marks are kept.
 //!
-//! Cost: one Open vSwitch of each build, three sessions with some thousand upcalls each: 60 s.
+//! Cost: one Open vSwitch of each build, four sessions with some thousand upcalls each: 60 s.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -124,6 +124,8 @@ struct Found {
     packets: u64,
     lost: u64,
     followed: u64,
+    /// Executed, and of no upcall.
+    others: u64,
 }
 
 /// Checks that every series is one packet with its own upcall; what ovs-vswitchd says of it belongs to it, if it says anything.
@@ -153,10 +155,11 @@ fn check(events: &Events, build: OvsBuild) -> Result<Found> {
         let (upcall, enqueued, returned) = (of("upcall"), of("upcall_enqueue"), of("upcall_return"));
         let executed = of("action_execute");
         let (received, answered) = (of("recv_upcall"), of("flow_operation"));
-        // What was with user space before collection began.
+        // What was with user space before collection began, and what is ovs-vswitchd's own.
         if upcall.is_empty() {
             ensure!(enqueued.is_empty() && returned.is_empty() && received.is_empty() && answered.is_empty());
-            ensure!(executed.iter().all(|event| event.get("/ovs/upcall_id").is_null()), "{identity:?}: {executed:?}");
+            ensure!(executed.len() == 1 && executed[0].get("/ovs/upcall_id").is_null(), "{identity:?}: {executed:?}");
+            found.others += 1;
             continue;
         }
         marks.extend(all);
@@ -235,7 +238,10 @@ fn follows_alike_packets(bridged: &Bridged, build: OvsBuild) -> Result<()> {
     ensure!(losses.is_empty(), "{:?}", recorded.events()?.losses());
     let found = check(&recorded.events()?, build)?;
     let sent = u64::from(EACH) * 2;
-    ensure!(found == Found { packets: sent, lost: refused, followed: sent - refused }, "{found:?}, lost {refused}");
+    ensure!(
+        found == Found { packets: sent, lost: refused, followed: sent - refused, others: 0 },
+        "{found:?}, lost {refused}"
+    );
     Ok(())
 }
 
@@ -257,7 +263,7 @@ fn tells_what_the_queues_refuse(bridged: &Bridged, build: OvsBuild) -> Result<()
     let sent = u64::from(EACH) * 2;
     let losses = losses(&recorded)?;
     ensure!(
-        found == Found { packets: sent, lost: refused, followed: sent - refused },
+        found == Found { packets: sent, lost: refused, followed: sent - refused, others: 0 },
         "{found:?}, lost {refused}, {losses:?}"
     );
     let text = Tracer::output(["sort", recorded.path().to_str().context("a path")?])?;
@@ -286,8 +292,36 @@ fn knows_what_began_before(bridged: &Bridged, build: OvsBuild) -> Result<()> {
     let unseen = count("tracking_upcall_unseen");
     ensure!(unseen >= sent, "{losses:?}");
     // Each packet that is executed is taken for one of those as long as there is one, and all are executed.
-    ensure!(found == Found { packets: sent, lost: 0, followed: sent }, "{found:?}, {losses:?}");
+    ensure!(found == Found { packets: sent, lost: 0, followed: sent, others: sent }, "{found:?}, {losses:?}");
     ensure!(count("tracking_upcall_unmatched") == unseen, "{losses:?}");
+    Ok(())
+}
+
+/// What OpenFlow hands to ovs-vswitchd to be sent (packet-out) is like the others to the last byte, and none of them.
+fn tells_packet_outs_apart(bridged: &Bridged, build: OvsBuild) -> Result<()> {
+    const EACH: u32 = 300;
+    const OUT: u64 = 100;
+    let hexadecimal: String = frame().iter().map(|byte| format!("{byte:02x}")).collect();
+    let half = OUT as usize / 2;
+    let words = ["packet-out", "br0", "21", "output:red"].into_iter();
+    let words: Vec<&str> = words.chain(std::iter::repeat_n(hexadecimal.as_str(), half)).collect();
+    let recorded = Tracer::collect(COLLECT).during(|_| {
+        send_and_wait(bridged, || {
+            std::thread::scope(|scope| {
+                let out = scope
+                    .spawn(|| (0..2).try_for_each(|_| bridged.ovs.run("ovs-ofctl", words.iter().copied()).map(|_| ())));
+                let sent = send(bridged, 1, EACH)?;
+                out.join().expect("no thread panics")?;
+                Ok(sent + OUT)
+            })
+        })?;
+        Ok(())
+    })?;
+    let found = check(&recorded.events()?, build)?;
+    let sent = u64::from(EACH) * 2;
+    ensure!(found == Found { packets: sent, lost: 0, followed: sent, others: OUT }, "{found:?}");
+    let losses = losses(&recorded)?;
+    ensure!(losses.is_empty(), "{losses:?}");
     Ok(())
 }
 
@@ -297,6 +331,7 @@ fn follow(build: OvsBuild, name: &str) -> Result<()> {
         follows_alike_packets(&bridged, build).context("alike packets"),
         tells_what_the_queues_refuse(&bridged, build).context("full queues"),
         knows_what_began_before(&bridged, build).context("packets from before"),
+        tells_packet_outs_apart(&bridged, build).context("packets that OpenFlow sends"),
     ];
     let wrong: Vec<String> = outcomes.into_iter().filter_map(Result::err).map(|error| format!("{error:#}")).collect();
     ensure!(wrong.is_empty(), "{build:?}: {}", wrong.join("\n"));
