@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
-use tracer_tests::{Bridged, Event, Events, Namespace, OvsBuild, PacketSocket, Tracer, until};
+use tracer_tests::{Bridged, Event, Events, Namespace, OvsBuild, PacketSocket, Tracer, python, until};
 
 /// The UDP port of packets that a flow drops.
 const DROPPED: u16 = 1099;
@@ -359,7 +359,7 @@ fn executes_every_action(build: OvsBuild, name: &str) -> Result<()> {
 
     // The number of a flow is the one that Open vSwitch shows.
     let flows = ovs.appctl("dpctl/dump-flows -m")?;
-    let text = Tracer::output(["sort", recorded.path().to_str().context("a path")?])?;
+    let text = Tracer::output(["sort".as_ref(), recorded.path().as_os_str()])?;
     let shown: BTreeSet<&str> = text.split("flow ufid:").skip(1).filter_map(|rest| rest.split(',').next()).collect();
     ensure!(shown.len() > scenes().len() / 2, "{shown:?}");
     let unknown: Vec<_> = shown.iter().filter(|ufid| !flows.contains(*ufid)).collect();
@@ -371,6 +371,8 @@ fn executes_every_action(build: OvsBuild, name: &str) -> Result<()> {
     ] {
         ensure!(text.contains(words), "no `{words}` in\n{text}");
     }
+    let read: Value = serde_json::from_str(&python("read_with_retis.py", [&recorded.path()])?)?;
+    ensure!(read["events"] == events.0.len(), "{read}");
     Ok(())
 }
 

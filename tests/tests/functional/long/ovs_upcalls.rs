@@ -234,8 +234,8 @@ fn follows_alike_packets(bridged: &Bridged, build: OvsBuild) -> Result<()> {
     })?;
     let said = recorded.ended.stderr.contains("was built without USDT probes");
     ensure!(said == (build == OvsBuild::Debian), "{}", recorded.ended.stderr);
-    let losses = losses(&recorded)?;
-    ensure!(losses.is_empty(), "{:?}", recorded.events()?.losses());
+    let losses = recorded.events()?.losses();
+    ensure!(losses.is_empty(), "{losses:?}");
     let found = check(&recorded.events()?, build)?;
     let sent = u64::from(EACH) * 2;
     ensure!(
@@ -285,6 +285,7 @@ fn knows_what_began_before(bridged: &Bridged, build: OvsBuild) -> Result<()> {
         until("all packets have arrived", || Ok(arrived(bridged)? - before >= sent * 2))?;
         Ok(())
     })?;
+    Tracer::output(["sort".as_ref(), recorded.path().as_os_str()])?;
     let found = check(&recorded.events()?, build)?;
     let losses = losses(&recorded)?;
     let count = |cause: &str| losses.get(cause).copied().unwrap_or(0);
@@ -320,7 +321,7 @@ fn tells_packet_outs_apart(bridged: &Bridged, build: OvsBuild) -> Result<()> {
     let found = check(&recorded.events()?, build)?;
     let sent = u64::from(EACH) * 2;
     ensure!(found == Found { packets: sent, lost: 0, followed: sent, others: OUT }, "{found:?}");
-    let losses = losses(&recorded)?;
+    let losses = recorded.events()?.losses();
     ensure!(losses.is_empty(), "{losses:?}");
     Ok(())
 }
