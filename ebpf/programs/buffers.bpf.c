@@ -3,40 +3,30 @@
  * The programs that sit where the kernel lets go of a packet's buffer or gives the packet another one. They are fentry programs,
  * which are not skipped when another probe's program is running on the CPU.
  */
-#include <tracer/preemption.h>
 #include <tracer/tracking.h>
 
 #include <bpf/bpf_tracing.h>
 
 /*
  * Two programs do the same at some functions. The kernel does not run a program on a CPU where it is running already: when it
- * is interrupted by a softirq that frees a packet too, or by another thread, it is skipped for that one, whose buffer would keep its
- * identity for the next packet. The other program is not running at that moment.
+ * is interrupted by a softirq that frees a packet too, it is skipped for that one, whose buffer would keep its identity for
+ * the next packet. The other program is not running at that moment.
  */
-#define FORGET_TWICE(place, name, condition, ...)                              \
-	SEC(place)                                                             \
-	int BPF_PROG(name, struct sk_buff *skb, ##__VA_ARGS__)                 \
-	{                                                                      \
-		keep_cpu();                                                    \
-		if (condition)                                                 \
-			forget_buffer((u64)skb->head);                         \
-		leave_cpu();                                                   \
-		return 0;                                                      \
-	}                                                                      \
-                                                                               \
-	SEC(place)                                                             \
-	int BPF_PROG(name##_2, struct sk_buff *skb, ##__VA_ARGS__)             \
-	{                                                                      \
-		keep_cpu();                                                    \
-		if (condition)                                                 \
-			forget_buffer((u64)skb->head);                         \
-		leave_cpu();                                                   \
-		return 0;                                                      \
-	}                                                                      \
-	extern int name##_2(unsigned long long *context)
 
 /* 6.1 and later: the one place where a head goes back to the allocator. */
-FORGET_TWICE("fentry/skb_free_head", track_free_head, true);
+SEC("fentry/skb_free_head")
+int BPF_PROG(track_free_head, struct sk_buff *skb)
+{
+	forget_buffer((u64)skb->head);
+	return 0;
+}
+
+SEC("fentry/skb_free_head")
+int BPF_PROG(track_free_head_2, struct sk_buff *skb)
+{
+	forget_buffer((u64)skb->head);
+	return 0;
+}
 
 /* 5.10, where skb_free_head is inlined (and programs are never skipped): the last reference to the data is about to go. */
 SEC("fentry/skb_release_data")
@@ -59,7 +49,21 @@ int BPF_PROG(track_stolen_napi, struct sk_buff *skb)
 	return 0;
 }
 
-FORGET_TWICE("fentry/kfree_skb_partial", track_stolen_partial, head_stolen, bool head_stolen);
+SEC("fentry/kfree_skb_partial")
+int BPF_PROG(track_stolen_partial, struct sk_buff *skb, bool head_stolen)
+{
+	if (head_stolen)
+		forget_buffer((u64)skb->head);
+	return 0;
+}
+
+SEC("fentry/kfree_skb_partial")
+int BPF_PROG(track_stolen_partial_2, struct sk_buff *skb, bool head_stolen)
+{
+	if (head_stolen)
+		forget_buffer((u64)skb->head);
+	return 0;
+}
 
 /*
  * A packet without a head of its own (the driver puts its bytes into fragments) was appended to another one, or is not wanted: its
@@ -84,13 +88,10 @@ struct {
 SEC("fentry/pskb_expand_head")
 int BPF_PROG(track_expand_entry, struct sk_buff *skb)
 {
-	u64 key = (u64)skb, number;
+	u64 key = (u64)skb, number = hold_packet((u64)skb->head);
 
-	keep_cpu();
-	number = hold_packet((u64)skb->head);
 	if (number && bpf_map_update_elem(&replacements, &key, &number, BPF_ANY))
 		release_packet(number, 0);
-	leave_cpu();
 	return 0;
 }
 
@@ -101,12 +102,10 @@ int BPF_PROG(track_expand_exit, struct sk_buff *skb)
 
 	if (next_number == 1)
 		return 0;
-	keep_cpu();
 	number = bpf_map_lookup_elem(&replacements, &key);
-	if (number) {
-		release_packet(*number, (u64)skb->head);
-		bpf_map_delete_elem(&replacements, &key);
-	}
-	leave_cpu();
+	if (!number)
+		return 0;
+	release_packet(*number, (u64)skb->head);
+	bpf_map_delete_elem(&replacements, &key);
 	return 0;
 }

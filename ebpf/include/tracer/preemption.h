@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * For programs that run in a thread's own time: of USDT probes, and those at functions that threads call where nothing may be missed. Kernels that
+ * For programs that run in a thread's own time: of USDT probes, and those of a collector's own at functions that threads call. Kernels that
  * preempt threads anywhere (7.x of many distributions) preempt them in a program, too. When the next thread comes to the same program on
  * that CPU,
  * - an fentry program is skipped for it;
