@@ -28,6 +28,9 @@ struct vport {
 };
 
 struct sw_flow_key {
+	struct {
+		u16 in_port;
+	} phy;
 	u32 recirc_id;
 };
 

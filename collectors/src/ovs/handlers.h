@@ -7,10 +7,10 @@
  * received after the end of the one before, which ends when 64 are received, when there is no more to receive, or with an execute.
  * What was not executed is let go when the next batch begins.
  *
- * A step that nobody saw would let one packet be taken for the one behind it. So all programs here are there twice (IN_THREAD), and should
- * the kernel skip both at the beginning of a call, its end tells: a message that was received unseen is an unknown one in the batch,
- * and a packet that was executed unseen takes its place in the order. What both are skipped for at the end of an execution the next one
- * makes good.
+ * A step that nobody saw would let one packet be taken for the one behind it. So all programs here are there twice (IN_THREAD), and when
+ * the kernel skips both at the beginning of a call, the end of it tells: a message that was received unseen is an unknown one in the
+ * batch, and a packet that was executed unseen takes its place in the order. They do their work from when they are attached, so that a
+ * thread is known, and where in a batch it is, when collection begins; until then nothing is counted.
  */
 #ifndef TRACER_OVS_HANDLERS_H
 #define TRACER_OVS_HANDLERS_H
@@ -20,14 +20,26 @@
 /* UPCALL_MAX_BATCH of Open vSwitch. */
 #define BATCH 64
 
+/* What is next in a batch of which nothing is known. */
+#define NO_ORDER (BATCH + 1)
+
 /* Upcalls that were received and whose way through the kernel was not seen. */
 u64 ovs_unseen;
-/* Packets that a thread executed after it had received upcalls, and that are those of none of them, or can't be told from others. */
+/*
+ * Packets that a thread executed after it had received upcalls, and that are those of none of them, or can't be told from others, or whose
+ * execution was not seen in time.
+ */
 u64 ovs_unmatched;
 /* Packets with the hash of an upcall and other bytes. */
 u64 ovs_disagreeing;
-/* Upcalls that a thread received, or executed, and that ovs-vswitchd did not tell of at its USDT probes, though it told of others. */
+/* Hits of USDT probes that should have come and did not: of upcalls with a tracked packet that a thread received, or executed. */
 u64 ovs_untold;
+
+static __always_inline void count(u64 *counter, u64 more)
+{
+	if (enabled)
+		__sync_fetch_and_add(counter, more);
+}
 
 /* A thread of ovs-vswitchd that receives upcalls. */
 struct handler {
@@ -35,6 +47,7 @@ struct handler {
 	u64 upcalls[BATCH];
 	u64 hashes[BATCH];
 	u32 lengths[BATCH];
+	u32 ports[BATCH];
 	u32 count;
 	/* The first one that has not been executed, nor left behind by one that was. */
 	u32 next;
@@ -43,17 +56,22 @@ struct handler {
 	u32 queue_id;
 	/* When the batch began, ns. */
 	u64 began;
-	/* By place in the batch, bits: ovs-vswitchd has told that it received it (or nothing can be told of it), and that it executes it. */
+	/* By place in the batch, bits: there is something to tell; ovs-vswitchd has told that it received it, and that it executes it. */
+	u64 tellable;
 	u64 told_received;
 	u64 told_executed;
-	/* It tells. */
+	/* It tells; the place that it told of executing last. */
 	u32 tells;
+	u32 told_last;
 	/* For is_first(): the beginning and the end of what receives, of what executes, and a new packet in between. */
 	u32 receiving;
 	u32 received;
 	u32 called;
 	u32 resumed;
 	u32 returned;
+	/* What is being received is an upcall; where the last one came from: a struct socket. */
+	u32 is_upcall;
+	u64 socket;
 	/* The upcall whose packet is being executed, its new sk_buff and its number. */
 	u64 executing;
 	u64 packet;
@@ -71,7 +89,7 @@ struct {
 } handlers SEC(".maps");
 
 /* Too large for the stack. */
-static const struct handler new_handler;
+static const struct handler new_handler = { .closed = 1 };
 
 static __always_inline struct handler *this_handler(void)
 {
@@ -108,10 +126,8 @@ static __always_inline bool is_upcall(struct sk_buff *message)
 /* No more is received in this batch: what ovs-vswitchd tells of it, it has told. */
 static __always_inline void close_batch(struct handler *handler)
 {
-	u64 batch = handler->count < BATCH ? (1ULL << (handler->count & (BATCH - 1))) - 1 : ~0ULL;
-
 	if (!handler->closed && handler->tells)
-		__sync_fetch_and_add(&ovs_untold, __builtin_popcountll(batch & ~handler->told_received));
+		count(&ovs_untold, __builtin_popcountll(handler->tellable & ~handler->told_received));
 	handler->closed = 1;
 }
 
@@ -121,8 +137,6 @@ static __always_inline void add_upcall(struct handler *handler, struct upcall *u
 	bool is_known = upcall && upcall->content.is_known;
 	u32 at;
 
-	if (handler->count >= BATCH)
-		close_batch(handler);
 	if (handler->closed) {
 #pragma unroll
 		for (u32 i = 0; i < BATCH; i++) {
@@ -132,22 +146,30 @@ static __always_inline void add_upcall(struct handler *handler, struct upcall *u
 		}
 		handler->count = 0;
 		handler->next = 0;
+		handler->tellable = 0;
 		handler->told_received = 0;
 		handler->told_executed = 0;
+		handler->told_last = BATCH;
 		handler->closed = 0;
 	}
+	if (!upcall)
+		count(&ovs_unseen, 1);
 	at = handler->count;
-	if (at >= BATCH)
+	/* A batch is longer when ovs-vswitchd can't read some of it: then nothing is known of its order. */
+	if (at >= BATCH) {
+		handler->next = NO_ORDER;
+		if (upcall)
+			let_go(upcall->id);
 		return;
+	}
 	if (!at)
 		handler->began = bpf_ktime_get_ns();
-	if (!upcall) {
-		__sync_fetch_and_add(&ovs_unseen, 1);
-		handler->told_received |= 1ULL << at;
-	}
+	if (upcall && upcall->was)
+		handler->tellable |= 1ULL << at;
 	handler->upcalls[at] = upcall ? upcall->id : 0;
 	handler->hashes[at] = is_known ? upcall->content.hash : 0;
 	handler->lengths[at] = is_known ? upcall->content.length : 0;
+	handler->ports[at] = is_known ? upcall->port : 0;
 	handler->count = at + 1;
 }
 
@@ -180,12 +202,13 @@ static __noinline int note_received(void *context, u32 which)
 	struct upcall *upcall;
 	u64 message;
 
-	if (!enabled || bpf_probe_read_kernel(&message, sizeof(message), context))
+	if (bpf_probe_read_kernel(&message, sizeof(message), context))
 		return 0;
 	if (handler) {
 		if (!is_first(&handler->receiving, which))
 			return 0;
 		handler->received = 0;
+		handler->is_upcall = 0;
 	}
 	upcall = take_upcall(message);
 	if (!upcall && !is_upcall((struct sk_buff *)message))
@@ -197,36 +220,54 @@ static __noinline int note_received(void *context, u32 which)
 			return 0;
 		handler->receiving = which;
 	}
+	handler->is_upcall = 1;
 	add_upcall(handler, upcall);
 	return 0;
 }
 
-IN_THREAD("tp_btf/skb_copy_datagram_iovec", checked_ovs_receive, note_received);
+IN_THREAD("tp_btf/skb_copy_datagram_iovec", track_ovs_receive, note_received);
 
 /* A message has been received, or there is nothing in the socket: then the batch is complete. */
 static __noinline int note_end_of_receiving(void *context, u32 which)
 {
-	struct handler *handler = enabled ? this_handler() : NULL;
-	/* Behind four arguments. */
+	struct handler *handler = this_handler();
+	/* What it returned, behind four arguments. */
 	int result = read_one(context, 4);
+	u64 socket = read_one(context, 0);
 
 	if (!handler || !is_first(&handler->received, which))
 		return 0;
-	if (result > 0 && !handler->receiving)
-		add_upcall(handler, NULL);
-	handler->receiving = 0;
-	if (reads_until_empty && result < 0)
+	if (!handler->receiving)
+		/* Replies come from other sockets; but where a thread has several for upcalls, only the last one is known. */
+		handler->is_upcall = result > 0 && (!reads_until_empty || socket == handler->socket);
+	if (handler->is_upcall) {
+		if (!handler->receiving)
+			add_upcall(handler, NULL);
+		handler->socket = socket;
+	}
+	/* What is in other sockets has to do with what became of the batch, when it is full. */
+	if (reads_until_empty && (socket == handler->socket ? result < 0 : handler->count >= BATCH))
 		close_batch(handler);
+	handler->receiving = 0;
+	handler->is_upcall = 0;
 	return 0;
 }
 
-IN_THREAD("fexit/netlink_recvmsg", track_ovs_drained, note_end_of_receiving);
+IN_THREAD("fexit/netlink_recvmsg", track_ovs_receive_end, note_end_of_receiving);
+
+static __always_inline bool is_alike(struct handler *handler, u32 at, struct content *content, u32 port)
+{
+	return handler->hashes[at] == content->hash && handler->lengths[at] == content->length &&
+	       handler->ports[at] == port;
+}
 
 /* Finds the upcall of the batch that has this content; BATCH: none. */
-static __always_inline u32 find_upcall(struct handler *handler, struct content *content)
+static __always_inline u32 find_upcall(struct handler *handler, struct content *content, u32 port)
 {
-	u32 found = BATCH, unknown = BATCH;
+	u32 found = BATCH, unknown = BATCH, last = handler->told_last;
 
+	if (handler->next == NO_ORDER)
+		return BATCH;
 	for (u32 i = 0; i < BATCH; i++) {
 		if (i >= handler->count || i < handler->next)
 			continue;
@@ -234,7 +275,7 @@ static __always_inline u32 find_upcall(struct handler *handler, struct content *
 			unknown = i;
 			break;
 		}
-		if (handler->hashes[i] == content->hash && handler->lengths[i] == content->length) {
+		if (is_alike(handler, i, content, port)) {
 			found = i;
 			break;
 		}
@@ -244,6 +285,10 @@ static __always_inline u32 find_upcall(struct handler *handler, struct content *
 		handler->next = unknown + 1;
 		return BATCH;
 	}
+	/* What is executed by ovs-vswitchd itself it sends several times, once to each port, and tells so before each. */
+	if (found < BATCH && handler->tells && !(handler->told_executed & 1ULL << found) && last < handler->next &&
+	    last < BATCH && is_alike(handler, last, content, port))
+		return last;
 	if (found < BATCH) {
 		handler->next = found + 1;
 		return found;
@@ -252,22 +297,57 @@ static __always_inline u32 find_upcall(struct handler *handler, struct content *
 	for (u32 i = 0; i < BATCH; i++) {
 		if (i >= handler->count || i >= handler->next)
 			break;
-		if (handler->lengths[i] && handler->hashes[i] == content->hash && handler->lengths[i] == content->length)
+		if (handler->lengths[i] && is_alike(handler, i, content, port))
 			return i;
 	}
 	return BATCH;
 }
 
 #define OVS_PACKET_ATTR_PACKET 1
+#define OVS_PACKET_ATTR_KEY 2
+#define OVS_KEY_ATTR_IN_PORT 3
+
+/* The kernel's number for "no port". */
+#define DP_MAX_PORTS 0xffff
 
 /* Of bytes, in front of an attribute's content. */
 #define ATTRIBUTE_HEADER 4
+
+/* What is beside the number of an attribute. */
+#define ATTRIBUTE_TYPE 0x3fff
+
+/* More than the key has that goes with a packet. */
+#define KEY_ATTRIBUTES 32
+
+/* The port that it came in at; DP_MAX_PORTS: none. */
+static __always_inline u32 find_port(struct nlattr *key)
+{
+	struct nlattr attribute;
+	u64 at, end;
+	u32 port;
+
+	if (bpf_probe_read_kernel(&attribute, sizeof(attribute), key))
+		return DP_MAX_PORTS;
+	end = (u64)key + attribute.nla_len;
+	at = (u64)key + ATTRIBUTE_HEADER;
+#pragma nounroll
+	for (int i = 0; i < KEY_ATTRIBUTES; i++) {
+		if (at + ATTRIBUTE_HEADER > end ||
+		    bpf_probe_read_kernel(&attribute, sizeof(attribute), (void *)at) ||
+		    attribute.nla_len < ATTRIBUTE_HEADER)
+			break;
+		if ((attribute.nla_type & ATTRIBUTE_TYPE) == OVS_KEY_ATTR_IN_PORT)
+			return bpf_probe_read_kernel(&port, sizeof(port), (void *)at + ATTRIBUTE_HEADER) ? DP_MAX_PORTS : port;
+		at += (attribute.nla_len + 3) & ~3;
+	}
+	return DP_MAX_PORTS;
+}
 
 /* Finds out which packet it is that user space hands in, with what is to be done with it. */
 static __noinline int find_executed(void *context)
 {
 	struct handler *handler = this_handler();
-	struct nlattr **attributes, *attribute = NULL;
+	struct nlattr **attributes, *attribute = NULL, *key = NULL;
 	struct content *content;
 	struct upcall *upcall;
 	u64 arguments[2];
@@ -285,24 +365,24 @@ static __noinline int find_executed(void *context)
 	attributes = BPF_CORE_READ((struct genl_info *)arguments[1], attrs);
 	content = &handler->content;
 	if (bpf_probe_read_kernel(&attribute, sizeof(attribute), &attributes[OVS_PACKET_ATTR_PACKET]) ||
-	    !attribute || bpf_probe_read_kernel(&length, sizeof(length), attribute) || length <= ATTRIBUTE_HEADER ||
+	    bpf_probe_read_kernel(&key, sizeof(key), &attributes[OVS_PACKET_ATTR_KEY]) || !attribute || bpf_probe_read_kernel(&length, sizeof(length), attribute) || length <= ATTRIBUTE_HEADER ||
 	    !read_content(content, (u64)attribute + ATTRIBUTE_HEADER, length - ATTRIBUTE_HEADER)) {
-		__sync_fetch_and_add(&ovs_unmatched, 1);
+		count(&ovs_unmatched, 1);
 		return 0;
 	}
-	at = find_upcall(handler, content);
+	at = find_upcall(handler, content, find_port(key));
 	if (at >= BATCH) {
-		__sync_fetch_and_add(&ovs_unmatched, 1);
+		count(&ovs_unmatched, 1);
 		return 0;
 	}
-	if (handler->tells && !(handler->told_executed & 1ULL << at))
-		__sync_fetch_and_add(&ovs_untold, 1);
+	if (handler->tells && handler->tellable & ~handler->told_executed & 1ULL << at)
+		count(&ovs_untold, 1);
 	upcall = upcall_named(handler->upcalls[at]);
 	if (!upcall)
 		return 0;
 	for (int i = 0; i < COMPARED_WORDS; i++) {
 		if (upcall->content.words[i] != content->words[i]) {
-			__sync_fetch_and_add(&ovs_disagreeing, 1);
+			count(&ovs_disagreeing, 1);
 			return 0;
 		}
 	}
@@ -314,7 +394,7 @@ static __noinline int find_executed(void *context)
 /* An execution begins. */
 static __noinline int note_execution(void *context, u32 which)
 {
-	struct handler *handler = enabled ? this_handler() : NULL;
+	struct handler *handler = this_handler();
 
 	if (!handler || !is_first(&handler->called, which))
 		return 0;
@@ -326,7 +406,7 @@ static __noinline int note_execution(void *context, u32 which)
 	return find_executed(context);
 }
 
-IN_THREAD("fentry/ovs_packet_cmd_execute", checked_ovs_execute, note_execution);
+IN_THREAD("fentry/ovs_packet_cmd_execute", track_ovs_execute, note_execution);
 
 /* The packet has its new buffer: it goes on as what it was. */
 static __noinline int resume_packet(void *context, u32 which)
@@ -336,9 +416,15 @@ static __noinline int resume_packet(void *context, u32 which)
 	struct upcall *upcall;
 	u64 arguments[3], number, head = 0;
 
-	if (!enabled || !handler || !is_first(&handler->resumed, which) || !handler->executing ||
-	    READ_ARGUMENTS(context, arguments))
+	if (!handler || !is_first(&handler->resumed, which) || !handler->executing || READ_ARGUMENTS(context, arguments))
 		return 0;
+	/* It is known already: the end of that execution was not seen, and not the beginning of this one. */
+	if (handler->packet) {
+		let_go(handler->executing);
+		handler->executing = 0;
+		handler->called = 0;
+		return 0;
+	}
 	upcall = upcall_named(handler->executing);
 	if (!upcall)
 		return 0;
@@ -360,7 +446,7 @@ IN_THREAD("fentry/ovs_flow_key_extract_userspace", checked_ovs_resume, resume_pa
 /* An execution ends. */
 static __noinline int note_executed(void *context, u32 which)
 {
-	struct handler *handler = enabled ? this_handler() : NULL;
+	struct handler *handler = this_handler();
 
 	if (!handler || !is_first(&handler->returned, which))
 		return 0;
@@ -369,7 +455,7 @@ static __noinline int note_executed(void *context, u32 which)
 	if (handler->executing) {
 		/* Without an error, behind two arguments, and nobody saw the new packet. */
 		if (!handler->packet && !(int)read_one(context, 2))
-			__sync_fetch_and_add(&ovs_unmatched, 1);
+			count(&ovs_unmatched, 1);
 		/* Should it not have come so far, nobody goes on. */
 		let_go(handler->executing);
 	}
@@ -378,7 +464,7 @@ static __noinline int note_executed(void *context, u32 which)
 	return 0;
 }
 
-IN_THREAD("fexit/ovs_packet_cmd_execute", checked_ovs_executed, note_executed);
+IN_THREAD("fexit/ovs_packet_cmd_execute", track_ovs_execute_end, note_executed);
 
 /* The upcall whose answer is being executed on this packet, and its hash. 0: none. */
 static __always_inline u64 answered_upcall(u64 packet, u64 number, u32 *queue_id)

@@ -119,16 +119,16 @@ const NOTES: [OwnProgram; 3] = [
 
 /// Programs that follow packets through user space, all twice: see `handlers.h`.
 const THROUGH_USER_SPACE: [OwnProgram; 10] = [
-    silent("checked_ovs_receive", "skb:skb_copy_datagram_iovec", 2, TRACKING),
-    silent("checked_ovs_receive_2", "skb:skb_copy_datagram_iovec", 2, TRACKING),
-    silent("track_ovs_drained", "netlink_recvmsg", 4, DRAINED),
-    silent("track_ovs_drained_2", "netlink_recvmsg", 4, DRAINED),
-    silent("checked_ovs_execute", "ovs_packet_cmd_execute", 2, TRACKING),
-    silent("checked_ovs_execute_2", "ovs_packet_cmd_execute", 2, TRACKING),
+    silent("track_ovs_receive", "skb:skb_copy_datagram_iovec", 2, TRACKING),
+    silent("track_ovs_receive_2", "skb:skb_copy_datagram_iovec", 2, TRACKING),
+    silent("track_ovs_receive_end", "netlink_recvmsg", 4, DRAINED),
+    silent("track_ovs_receive_end_2", "netlink_recvmsg", 4, DRAINED),
+    silent("track_ovs_execute", "ovs_packet_cmd_execute", 2, TRACKING),
+    silent("track_ovs_execute_2", "ovs_packet_cmd_execute", 2, TRACKING),
     silent("checked_ovs_resume", "ovs_flow_key_extract_userspace", 5, TRACKING),
     silent("checked_ovs_resume_2", "ovs_flow_key_extract_userspace", 5, TRACKING),
-    silent("checked_ovs_executed", "ovs_packet_cmd_execute", 2, TRACKING),
-    silent("checked_ovs_executed_2", "ovs_packet_cmd_execute", 2, TRACKING),
+    silent("track_ovs_execute_end", "ovs_packet_cmd_execute", 2, TRACKING),
+    silent("track_ovs_execute_end_2", "ovs_packet_cmd_execute", 2, TRACKING),
 ];
 
 const DRAINED: &str = "certainty about the ends of batches of upcalls";
@@ -183,14 +183,12 @@ fn start(kernel: &Kernel, arguments: &ArgMatches, needs: &mut Needs) -> Result<B
     let goes_through = THROUGH_USER_SPACE.iter().all(|program| there.contains(program));
     if track {
         needs.tracking(kernel)?;
-        if goes_through {
-            needs.loss("tracking_upcall_unseen", "ovs_unseen");
-            needs.loss("tracking_upcall_unmatched", "ovs_unmatched");
-            needs.loss("tracking_upcall_expired", "ovs_expired");
-            needs.loss("tracking_upcall_differs", "ovs_disagreeing");
-            if wants(arguments, UPCALLS) {
-                vswitchd::look(kernel, needs);
-            }
+        needs.loss("tracking_upcall_unseen", "ovs_unseen");
+        needs.loss("tracking_upcall_unmatched", "ovs_unmatched");
+        needs.loss("tracking_upcall_expired", "ovs_expired");
+        needs.loss("tracking_upcall_differs", "ovs_disagreeing");
+        if goes_through && wants(arguments, UPCALLS) {
+            vswitchd::look(kernel, needs);
         }
     }
     needs.constant("ovs_track", [u8::from(track)]);

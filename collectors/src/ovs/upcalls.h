@@ -14,8 +14,8 @@
  * - from there to skb_zerocopy by the CPU: all of it runs with softirqs off;
  * - from there to recvmsg by the address of the message's `sk_buff`;
  * - from there to ovs_packet_cmd_execute by the thread and the order. A thread receives a batch, then executes what became of it in
- *   the same order; some are not executed. So the next upcall of the batch with the length and the first bytes of the packet is
- *   taken. While one is in front whose bytes are not known (it was queued before collection began, or the kernel skipped a program),
+ *   the same order; some are not executed. So the next upcall of the batch from the same port with the length and the first bytes of
+ *   the packet is taken: what has all that in common has the same fate. While one is in front whose bytes are not known (it was queued before collection began, or the kernel skipped a program),
  *   the join is left out: the packet could be that one;
  * - from there to the new sk_buff by the thread, between entry and return: only ovs_packet_cmd_execute calls that function.
  *
@@ -50,7 +50,7 @@ u64 ovs_expired;
 /* An upcall is named by its number; 0 stands for "none". */
 static u64 next_upcall = 1;
 
-/* Each thread reads its own socket until it is empty. */
+/* Each thread reads its own socket until it is empty. Known before collection begins. */
 static bool reads_until_empty;
 
 /* The first bytes of a packet, zeros behind its end, and what is made of them. */
@@ -88,6 +88,7 @@ struct queueing {
 	u64 upcall;
 	/* Set once the packet is in it. */
 	u64 message;
+	u64 port;
 	struct content content;
 };
 
@@ -109,7 +110,8 @@ struct upcall {
 	u64 message;
 	/* Where in the message the packet begins. */
 	u32 offset;
-	u32 padding;
+	/* The port that the packet came in at. */
+	u32 port;
 	struct content content;
 };
 
@@ -221,7 +223,6 @@ static __noinline int note_call(void *context)
 	call.cpu = bpf_get_smp_processor_id();
 	call.port = BPF_CORE_READ(from, portid);
 	call.command = BPF_CORE_READ(from, cmd);
-	reads_until_empty = BPF_CORE_READ((struct datapath *)arguments[0], user_features) & DISPATCH_PER_CPU;
 	bpf_map_update_elem(&upcall_calls, &arguments[3], &call, BPF_ANY);
 	return 1;
 }
@@ -270,12 +271,16 @@ int track_ovs_queue(unsigned long long *context)
 	struct upcall_call *call;
 	u64 arguments[4];
 
-	if (!enabled || !queueing || READ_ARGUMENTS(context, arguments))
+	if (!queueing || READ_ARGUMENTS(context, arguments))
+		return 0;
+	reads_until_empty = BPF_CORE_READ((struct datapath *)arguments[0], user_features) & DISPATCH_PER_CPU;
+	if (!enabled)
 		return 0;
 	queueing->info = arguments[3];
 	queueing->packet = arguments[1];
 	queueing->message = 0;
 	queueing->content.hash = 0;
+	queueing->port = BPF_CORE_READ((struct sw_flow_key *)arguments[2], phy.in_port);
 	call = bpf_map_lookup_elem(&upcall_calls, &arguments[3]);
 	/* A segment is an upcall of its own. */
 	queueing->upcall = call && call->packet == arguments[1] ? call->id : fetch_add(&next_upcall, 1);
@@ -320,6 +325,7 @@ int track_ovs_message(unsigned long long *context)
 	upcall->number = upcall->was;
 	upcall->message = message;
 	upcall->offset = BPF_CORE_READ(to, len);
+	upcall->port = queueing->port;
 	upcall->content = queueing->content;
 	bpf_map_update_elem(&upcall_messages, &message, &id, BPF_ANY);
 	return 0;

@@ -93,7 +93,7 @@ static __always_inline bool is_content(struct told *told, struct handler *handle
 		if (handler->lengths[at] == length && handler->hashes[at] == told->content.hash)
 			return true;
 	}
-	__sync_fetch_and_add(&ovs_disagreeing, 1);
+	count(&ovs_disagreeing, 1);
 	return false;
 }
 
@@ -198,6 +198,7 @@ __noinline u64 ovs_executed(u64 packet, u64 length)
 	if (found >= BATCH)
 		return 0;
 	handler->told_executed |= 1ULL << found;
+	handler->told_last = found;
 	if (!is_content(told, handler, found, packet, length))
 		return 0;
 	told->next = found + 1;

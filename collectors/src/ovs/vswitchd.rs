@@ -23,7 +23,7 @@ const PROBES: [(&str, &str); 3] = [(RECEIVE, "ovs_at_receive"), (PUT, "ovs_at_pu
 pub(super) fn look(kernel: &Kernel, needs: &mut Needs) {
     match missing(kernel) {
         Ok(()) => {
-            needs.loss("tracking_upcall_untold", "ovs_untold");
+            needs.loss("usdt_missed", "ovs_untold");
             for (name, variable) in PROBES {
                 let (provider, name) = name.split_once(':').unwrap_or_default();
                 let probe = ProbeSpec::usdt(PROCESS, provider, name);

@@ -128,15 +128,16 @@ impl LossCounters {
                 add(cause, Some(probe), count.sum());
             }
         }
-        // Of two programs that do the same at a function, one sees what the other is skipped for, unless both are.
+        // Of two programs that do the same at a function, one sees what the other is skipped for, unless both are. And at the end of a call
+        // others may see what both were skipped for at its beginning.
         let mut tracking: BTreeMap<&str, u64> = BTreeMap::new();
         for (name, fd) in &self.programs {
             let misses = program_misses(*fd);
             if name.starts_with("track_") {
-                let both = tracking.entry(name.trim_end_matches("_2")).or_insert(u64::MAX);
+                let both = tracking.entry(name.trim_end_matches("_2").trim_end_matches("_end")).or_insert(u64::MAX);
                 *both = misses.min(*both);
             } else if name.starts_with("checked_") {
-                // The collector knows, and counts what it could not make good.
+                // What the collector can't make good, it counts.
             } else if name.starts_with("link_") {
                 add("tracking_unlinked", Some(name), misses);
             } else {

@@ -7,7 +7,6 @@
 #define TRACER_OWN_H
 
 #include <tracer/engine.h>
-#include <tracer/preemption.h>
 
 /* What the number of a probe is until the session sets it. */
 #define NO_PROBE 0xffffffff
@@ -42,24 +41,22 @@ static __always_inline u64 own_hit(void *context, u32 index, u64 packet)
 
 /*
  * A program that runs in a thread's own time, where nothing may be missed: `name` and `name_2`, which call `note(context, 1)` and
- * `note(context, 2)`. When the kernel skips one, because a thread was preempted in it, the other does its work; is_first() tells whether there is any.
+ * `note(context, 2)`. Kernels that preempt threads anywhere (7.x of many distributions) preempt them in a program, too, and skip it when the next
+ * thread comes there on that CPU. The other one then does its work; is_first() tells whether there is any. (To forbid preemption meanwhile does
+ * not help: the thread is then preempted when the program allows it again.)
  */
 #define IN_THREAD(place, name, note)                                           \
 	SEC(place)                                                             \
 	int name(unsigned long long *context)                                  \
 	{                                                                      \
-		keep_cpu();                                                    \
 		note(context, 1);                                              \
-		leave_cpu();                                                   \
 		return 0;                                                      \
 	}                                                                      \
                                                                                \
 	SEC(place)                                                             \
 	int name##_2(unsigned long long *context)                              \
 	{                                                                      \
-		keep_cpu();                                                    \
 		note(context, 2);                                              \
-		leave_cpu();                                                   \
 		return 0;                                                      \
 	}                                                                      \
 	extern int name##_2(unsigned long long *context)

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * For programs that run in a thread's own time: of USDT probes, and those of a collector's own at functions that threads call. Kernels that
- * preempt threads anywhere (7.x of many distributions) preempt them in a program, too. When the next thread comes to the same program on
- * that CPU,
- * - an fentry program is skipped for it;
- * - since 6.13, a program of a USDT probe runs on the same stack: one for each CPU, which is meant for programs that the kernel does not
- *   let run twice at a time, and takes this one for such a program. What is on the stack is then the other thread's.
+ * For programs of USDT probes. Kernels that preempt threads anywhere (7.x of many distributions) preempt them in a program, too. When the next
+ * thread comes to such a program on that CPU, it runs on the same stack, since 6.13: one for each CPU, which is meant for programs that
+ * the kernel does not let run twice at a time, and takes this one for such a program. What is on the stack is then the other thread's.
  * Between these two calls that does not happen. They do nothing before 6.15: until then, no global function may be called in between.
  */
 #ifndef TRACER_PREEMPTION_H

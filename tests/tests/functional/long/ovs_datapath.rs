@@ -15,9 +15,6 @@ use tracer_tests::{Bridged, Event, Events, Namespace, OvsBuild, PacketSocket, Tr
 /// The UDP port of packets that a flow drops.
 const DROPPED: u16 = 1099;
 
-/// The UDP port of packets that come to user space without their end.
-const CUT: u16 = 1021;
-
 /// A kind of packets.
 struct Scene {
     /// The UDP port that they are for.
@@ -103,15 +100,6 @@ fn scenes() -> Vec<Scene> {
             "sample(probability=32768,collector_set_id=1,obs_domain_id=3,obs_point_id=4),output:blue",
             vec![json!({"action": "sample", "args": {"probability": 2_147_516_416_u32}}), out.clone()],
         ),
-        // What is cut on its way to the other bridge, and comes to user space so.
-        red(
-            CUT,
-            "output(port=patch0,max_len=60)",
-            vec![
-                json!({"action": "trunc", "args": {"size": 60}}),
-                json!({"action": "userspace", "args": {"purpose": "controller"}}),
-            ],
-        ),
         // What one port sends is mirrored.
         Scene { from: "watched", ..red(1018, "output:blue", vec![out, output("mirror")]) },
         // Between ports of VLAN 20: without a tag at those that are only in this one.
@@ -176,7 +164,6 @@ fn bridge(build: OvsBuild, name: &str) -> Result<(Bridged, Vec<(&'static str, Na
     )?;
     // Whatever br1 has learned from packets that br0 floods.
     ovs.ofctl("add-flow br1 in_port=patch1,priority=9,actions=output:green")?;
-    ovs.ofctl(&format!("add-flow br1 in_port=patch1,priority=10,udp,tp_dst={CUT},actions=controller"))?;
     ovs.ofctl("-O OpenFlow13 add-meter br0 meter=7,kbps,band=type=drop,rate=100000")?;
     ovs.ofctl("-O OpenFlow15 add-group br0 group_id=9,type=select,selection_method=dp_hash,bucket=bucket_id=1,weight:100,actions=output:blue,bucket=bucket_id=2,weight:100,actions=output:blue")?;
     ovs.ofctl("-O OpenFlow13 add-group br0 group_id=10,type=all,bucket=output:blue,bucket=output:mirror")?;
@@ -285,8 +272,8 @@ fn check_scene(bridged: &Bridged, series: &[Vec<&Event>], scene: &Scene) -> Resu
     Ok(())
 }
 
-/// Checks what was recorded of two packets that a flow drops: the kernel has reasons and an action for that since 6.7, and Open vSwitch
-/// uses the action since 3.3.
+/// Checks what was recorded of two packets that a flow drops: newer kernels have reasons and an action for that, and newer builds
+/// of Open vSwitch use it.
 fn check_drops(series: &[Vec<&Event>], build: OvsBuild) -> Result<()> {
     let [first, second] = series else { bail!("{} packets are dropped", series.len()) };
     let types = std::fs::read("/sys/kernel/btf/openvswitch")?;
@@ -351,11 +338,6 @@ fn executes_every_action(build: OvsBuild, name: &str) -> Result<()> {
     }
     ensure!(wrong.is_empty(), "{build:?}:\n{wrong}");
     check_drops(&to_port(&events, DROPPED), build)?;
-    for series in to_port(&events, CUT) {
-        let sizes: Vec<_> = series.iter().filter_map(|event| event.get("/ovs/pkt_size").as_u64()).collect();
-        // The first one comes as a whole, too.
-        ensure!(build == OvsBuild::Debian || sizes.last() == Some(&60), "cut to {sizes:?}");
-    }
 
     // The number of a flow is the one that Open vSwitch shows.
     let flows = ovs.appctl("dpctl/dump-flows -m")?;

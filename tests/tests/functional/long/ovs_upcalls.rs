@@ -4,7 +4,7 @@
 //! Packets that are alike to the last byte are told apart by their marks, which the kernel hands to ovs-vswitchd beside the bytes and
 //! gets back: nothing that tracer joins packets by. They are sent on ports of the bridge itself, where marks are kept.
 //!
-//! Cost: one Open vSwitch of each build, four sessions with some thousand upcalls each: 60 s.
+//! Cost: one Open vSwitch of each build, five sessions with some thousand upcalls each: 60 s.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -300,18 +300,20 @@ fn knows_what_began_before(bridged: &Bridged, build: OvsBuild) -> Result<()> {
 
 /// What OpenFlow hands to ovs-vswitchd to be sent (packet-out) is like the others to the last byte, and none of them.
 fn tells_packet_outs_apart(bridged: &Bridged, build: OvsBuild) -> Result<()> {
-    const EACH: u32 = 300;
     const OUT: u64 = 100;
     let hexadecimal: String = frame().iter().map(|byte| format!("{byte:02x}")).collect();
     let half = OUT as usize / 2;
     let words = ["packet-out", "br0", "21", "output:red"].into_iter();
     let words: Vec<&str> = words.chain(std::iter::repeat_n(hexadecimal.as_str(), half)).collect();
+    let mut sent = 0;
     let recorded = Tracer::collect(COLLECT).during(|_| {
         send_and_wait(bridged, || {
             std::thread::scope(|scope| {
                 let out = scope
                     .spawn(|| (0..2).try_for_each(|_| bridged.ovs.run("ovs-ofctl", words.iter().copied()).map(|_| ())));
-                let sent = send(bridged, 1, EACH)?;
+                while !out.is_finished() {
+                    sent += send(bridged, 1 + sent as u32, 10)?;
+                }
                 out.join().expect("no thread panics")?;
                 Ok(sent + OUT)
             })
@@ -319,10 +321,51 @@ fn tells_packet_outs_apart(bridged: &Bridged, build: OvsBuild) -> Result<()> {
         Ok(())
     })?;
     let found = check(&recorded.events()?, build)?;
-    let sent = u64::from(EACH) * 2;
-    ensure!(found == Found { packets: sent, lost: 0, followed: sent, others: OUT }, "{found:?}");
+    ensure!(found == Found { packets: sent, lost: 0, followed: sent, others: OUT }, "{found:?} of {sent}");
     let losses = recorded.events()?.losses();
     ensure!(losses.is_empty(), "{losses:?}");
+    Ok(())
+}
+
+/// Of packets that are alike and in one batch, those of one port are dropped, those of the other one sent on.
+fn tells_fates_apart(bridged: &Bridged) -> Result<()> {
+    const EACH: u32 = 25;
+    bridged.ovs.ofctl("add-flow br0 in_port=22,priority=10,udp,tp_dst=7777,actions=drop")?;
+    let frame = frame();
+    let recorded = Tracer::collect(COLLECT).during(|_| {
+        send_and_wait(bridged, || {
+            let [kept, dropped] = WAYS.map(|(port, _)| PacketSocket::open(bridged.ovs.namespace(), port));
+            let (kept, dropped) = (kept?, dropped?);
+            run_on(0)?;
+            bridged.ovs.switch().signal(libc::SIGSTOP)?;
+            let mut marks = 1..;
+            let sent = (0..EACH).flat_map(|_| [&dropped, &kept]).try_for_each(|socket| {
+                socket.mark(marks.next().expect("there are enough"))?;
+                socket.send(&frame)
+            });
+            bridged.ovs.switch().signal(libc::SIGCONT)?;
+            sent.map(|()| u64::from(EACH))
+        })?;
+        Ok(())
+    })?;
+    let events = recorded.events()?;
+    let mut counts = BTreeMap::<(&str, &str), u32>::new();
+    for (identity, series) in events.series() {
+        let marks: BTreeSet<u64> = series
+            .iter()
+            .filter(|event| event.symbol() == "ovs_vport_receive" || event.get("/ovs/action") == "output")
+            .filter_map(|event| event.get("/skb/meta/mark").as_u64())
+            .collect();
+        ensure!(marks.len() == 1, "{identity:?} is several packets: {marks:?}");
+        let at = |way: &str| {
+            let mut events = series.iter().filter(|event| event.get("/ovs-vport/event") == way);
+            let port = events.next().and_then(|event| event.get("/ovs-vport/name").as_str()).unwrap_or("nowhere");
+            if events.next().is_some() { "several" } else { port }
+        };
+        *counts.entry((at("receive"), at("send"))).or_default() += 1;
+    }
+    ensure!(counts == BTreeMap::from([(("pa", "red"), EACH), (("pb", "nowhere"), EACH)]), "{counts:?}");
+    ensure!(events.losses().is_empty(), "{:?}", events.losses());
     Ok(())
 }
 
@@ -333,6 +376,7 @@ fn follow(build: OvsBuild, name: &str) -> Result<()> {
         tells_what_the_queues_refuse(&bridged, build).context("full queues"),
         knows_what_began_before(&bridged, build).context("packets from before"),
         tells_packet_outs_apart(&bridged, build).context("packets that OpenFlow sends"),
+        tells_fates_apart(&bridged).context("packets with different fates"),
     ];
     let wrong: Vec<String> = outcomes.into_iter().filter_map(Result::err).map(|error| format!("{error:#}")).collect();
     ensure!(wrong.is_empty(), "{build:?}: {}", wrong.join("\n"));
