@@ -257,6 +257,9 @@ IN_THREAD("fexit/netlink_recvmsg", track_ovs_receive_end, note_end_of_receiving)
 
 static __always_inline bool is_alike(struct handler *handler, u32 at, struct content *content, u32 port)
 {
+	/* It is one of them, which the verifier does not see. */
+	barrier_var(at);
+	at &= BATCH - 1;
 	return handler->hashes[at] == content->hash && handler->lengths[at] == content->length &&
 	       handler->ports[at] == port;
 }
@@ -319,17 +322,20 @@ static __always_inline u32 find_upcall(struct handler *handler, struct content *
 /* More than the key has that goes with a packet. */
 #define KEY_ATTRIBUTES 32
 
-/* The port that it came in at; DP_MAX_PORTS: none. */
-static __always_inline u32 find_port(struct nlattr *key)
+/*
+ * The port in a flow key, an attribute at this address; DP_MAX_PORTS: none. A global function, for the verifier to go through it
+ * once.
+ */
+__noinline u32 ovs_port_in_key(u64 key)
 {
 	struct nlattr attribute;
 	u64 at, end;
 	u32 port;
 
-	if (bpf_probe_read_kernel(&attribute, sizeof(attribute), key))
+	if (bpf_probe_read_kernel(&attribute, sizeof(attribute), (void *)key))
 		return DP_MAX_PORTS;
-	end = (u64)key + attribute.nla_len;
-	at = (u64)key + ATTRIBUTE_HEADER;
+	end = key + attribute.nla_len;
+	at = key + ATTRIBUTE_HEADER;
 #pragma nounroll
 	for (int i = 0; i < KEY_ATTRIBUTES; i++) {
 		if (at + ATTRIBUTE_HEADER > end ||
@@ -370,7 +376,7 @@ static __noinline int find_executed(void *context)
 		count(&ovs_unmatched, 1);
 		return 0;
 	}
-	at = find_upcall(handler, content, find_port(key));
+	at = find_upcall(handler, content, ovs_port_in_key((u64)key));
 	if (at >= BATCH) {
 		count(&ovs_unmatched, 1);
 		return 0;

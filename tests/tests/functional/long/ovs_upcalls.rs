@@ -7,6 +7,7 @@
 //! Cost: one Open vSwitch of each build, five sessions with some thousand upcalls each: 60 s.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use tracer_tests::{Bridged, Event, Events, OvsBuild, PacketSocket, Recorded, Tracer, until};
@@ -301,6 +302,7 @@ fn knows_what_began_before(bridged: &Bridged, build: OvsBuild) -> Result<()> {
 /// What OpenFlow hands to ovs-vswitchd to be sent (packet-out) is like the others to the last byte, and none of them.
 fn tells_packet_outs_apart(bridged: &Bridged, build: OvsBuild) -> Result<()> {
     const OUT: u64 = 100;
+    const MOST: u64 = 600;
     let hexadecimal: String = frame().iter().map(|byte| format!("{byte:02x}")).collect();
     let half = OUT as usize / 2;
     let words = ["packet-out", "br0", "21", "output:red"].into_iter();
@@ -311,8 +313,10 @@ fn tells_packet_outs_apart(bridged: &Bridged, build: OvsBuild) -> Result<()> {
             std::thread::scope(|scope| {
                 let out = scope
                     .spawn(|| (0..2).try_for_each(|_| bridged.ovs.run("ovs-ofctl", words.iter().copied()).map(|_| ())));
-                while !out.is_finished() {
-                    sent += send(bridged, 1 + sent as u32, 10)?;
+                // Beside them as long as it takes, but no more than the queues hold.
+                while !out.is_finished() && sent < MOST {
+                    sent += send(bridged, 1 + sent as u32, 5)?;
+                    std::thread::sleep(Duration::from_millis(20));
                 }
                 out.join().expect("no thread panics")?;
                 Ok(sent + OUT)
