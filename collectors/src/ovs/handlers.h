@@ -5,7 +5,7 @@
  *
  * The life of a thread's state (`handlers`): made when it receives its first upcall. A batch begins with the first upcall that is
  * received after the end of the one before, which ends when 64 are received, when there is no more to receive, or with an execute.
- * What was not executed is let go when the next batch begins.
+ * Its packets are let go when the next batch begins.
  *
  * A step that nobody saw would let one packet be taken for the one behind it. So all programs here are there twice (IN_THREAD), and when
  * the kernel skips both at the beginning of a call, the end of it tells: a message that was received unseen is an unknown one in the
@@ -164,7 +164,7 @@ static __always_inline void add_upcall(struct handler *handler, struct upcall *u
 	}
 	if (!at)
 		handler->began = bpf_ktime_get_ns();
-	if (upcall && upcall->was)
+	if (upcall && upcall->number)
 		handler->tellable |= 1ULL << at;
 	handler->upcalls[at] = upcall ? upcall->id : 0;
 	handler->hashes[at] = is_known ? upcall->content.hash : 0;
@@ -406,9 +406,6 @@ static __noinline int note_execution(void *context, u32 which)
 		return 0;
 	handler->resumed = 0;
 	handler->returned = 0;
-	/* The end of the one before was not seen. */
-	if (handler->executing)
-		let_go(handler->executing);
 	return find_executed(context);
 }
 
@@ -426,7 +423,6 @@ static __noinline int resume_packet(void *context, u32 which)
 		return 0;
 	/* It is known already: the end of that execution was not seen, and not the beginning of this one. */
 	if (handler->packet) {
-		let_go(handler->executing);
 		handler->executing = 0;
 		handler->called = 0;
 		return 0;
@@ -434,10 +430,8 @@ static __noinline int resume_packet(void *context, u32 which)
 	upcall = upcall_named(handler->executing);
 	if (!upcall)
 		return 0;
-	number = exchange(&upcall->number, 0);
-	/* A second time: held only when it is still there. */
-	if (!number)
-		number = hold_numbered(upcall->was);
+	/* What ovs-vswitchd executes itself may come several times. So it is held on, until the next batch begins. */
+	number = hold_numbered(upcall->number);
 	packet = (void *)arguments[2];
 	bpf_core_read(&head, sizeof(head), &packet->head);
 	if (number)
@@ -458,13 +452,9 @@ static __noinline int note_executed(void *context, u32 which)
 		return 0;
 	if (!handler->called)
 		find_executed(context);
-	if (handler->executing) {
-		/* Without an error, behind two arguments, and nobody saw the new packet. */
-		if (!handler->packet && !(int)read_one(context, 2))
-			count(&ovs_unmatched, 1);
-		/* Should it not have come so far, nobody goes on. */
-		let_go(handler->executing);
-	}
+	/* Without an error, behind two arguments, and nobody saw the new packet. */
+	if (handler->executing && !handler->packet && !(int)read_one(context, 2))
+		count(&ovs_unmatched, 1);
 	handler->executing = 0;
 	handler->called = 0;
 	return 0;

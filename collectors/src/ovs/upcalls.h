@@ -19,7 +19,7 @@
  *   the join is left out: the packet could be that one;
  * - from there to the new sk_buff by the thread, between entry and return: only ovs_packet_cmd_execute calls that function.
  *
- * A packet is held in the table of tracked packets while it is with user space, though its buffer is freed. The upcalls are in a ring:
+ * A packet is held in the table of tracked packets while it can come back from user space, though its buffer is freed. The upcalls are in a ring:
  * when there are too many, the oldest is let go.
  */
 #ifndef TRACER_OVS_UPCALLS_H
@@ -105,8 +105,6 @@ struct upcall {
 	u64 id;
 	/* The packet that is held for it; 0: it is not tracked, or let go. */
 	u64 number;
-	/* The same, remembered. */
-	u64 was;
 	u64 message;
 	/* Where in the message the packet begins. */
 	u32 offset;
@@ -321,8 +319,7 @@ int track_ovs_message(unsigned long long *context)
 	from = (void *)queueing->packet;
 	bpf_core_read(&head, sizeof(head), &from->head);
 	upcall->id = id;
-	upcall->was = head ? hold_packet(head) : 0;
-	upcall->number = upcall->was;
+	upcall->number = head ? hold_packet(head) : 0;
 	upcall->message = message;
 	upcall->offset = BPF_CORE_READ(to, len);
 	upcall->port = queueing->port;
