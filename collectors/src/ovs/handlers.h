@@ -60,9 +60,10 @@ struct handler {
 	u64 tellable;
 	u64 told_received;
 	u64 told_executed;
-	/* It tells; the place that it told of executing last. */
+	/* It tells; the place that it told of executing last; how many executions it has told of that have not begun. */
 	u32 tells;
 	u32 told_last;
+	u32 told_ahead;
 	/* For is_first(): the beginning and the end of what receives, of what executes, and a new packet in between. */
 	u32 receiving;
 	u32 received;
@@ -76,8 +77,10 @@ struct handler {
 	u64 executing;
 	u64 packet;
 	u64 number;
-	/* Of the packet that is handed in. */
+	/* Of the packet that is handed in; how many upcalls are alike, and the last of them. */
 	struct content content;
+	u32 alike;
+	u32 last_alike;
 };
 
 /* By thread. */
@@ -150,6 +153,7 @@ static __always_inline void add_upcall(struct handler *handler, struct upcall *u
 		handler->told_received = 0;
 		handler->told_executed = 0;
 		handler->told_last = BATCH;
+		handler->told_ahead = 0;
 		handler->closed = 0;
 	}
 	if (!upcall)
@@ -255,55 +259,80 @@ static __noinline int note_end_of_receiving(void *context, u32 which)
 
 IN_THREAD("fexit/netlink_recvmsg", track_ovs_receive_end, note_end_of_receiving);
 
-static __always_inline bool is_alike(struct handler *handler, u32 at, struct content *content, u32 port)
+static __always_inline bool is_alike(struct handler *handler, u32 at, u64 hash, u32 length, u32 port)
 {
 	/* It is one of them, which the verifier does not see. */
 	barrier_var(at);
 	at &= BATCH - 1;
-	return handler->hashes[at] == content->hash && handler->lengths[at] == content->length &&
-	       handler->ports[at] == port;
+	return handler->hashes[at] == hash && handler->lengths[at] == length && handler->ports[at] == port;
+}
+
+/*
+ * These are global functions, for the verifier to go through them once. Both return a place in the batch; BATCH: there is none. What a loop has
+ * found is kept in memory: the verifier would go on with each of the numbers that it can be.
+ */
+
+/* The next upcall of the batch that is alike, or that is not known and may be. */
+__noinline u32 ovs_next_alike(u64 hash, u32 length, u32 port)
+{
+	struct handler *handler = this_handler();
+
+	if (!handler)
+		return BATCH;
+#pragma nounroll
+	for (u32 i = 0; i < BATCH; i++) {
+		if (i >= handler->next && i < handler->count &&
+		    (!handler->lengths[i] || is_alike(handler, i, hash, length, port)))
+			return i;
+	}
+	return BATCH;
+}
+
+/* The only one that is alike among those that have been executed. */
+__noinline u32 ovs_executed_alike(u64 hash, u32 length, u32 port)
+{
+	struct handler *handler = this_handler();
+
+	if (!handler)
+		return BATCH;
+	handler->alike = 0;
+#pragma nounroll
+	for (u32 i = 0; i < BATCH; i++) {
+		if (i < handler->next && i < handler->count && is_alike(handler, i, hash, length, port)) {
+			handler->alike++;
+			handler->last_alike = i;
+		}
+	}
+	return handler->alike == 1 ? handler->last_alike : BATCH;
 }
 
 /* Finds the upcall of the batch that has this content; BATCH: none. */
 static __always_inline u32 find_upcall(struct handler *handler, struct content *content, u32 port)
 {
-	u32 found = BATCH, unknown = BATCH, last = handler->told_last;
+	u64 hash = content->hash;
+	u32 length = content->length, found, last = handler->told_last;
+	bool is_told_one = handler->told_ahead == 1;
 
+	if (handler->told_ahead)
+		handler->told_ahead--;
 	if (handler->next == NO_ORDER)
 		return BATCH;
-	for (u32 i = 0; i < BATCH; i++) {
-		if (i >= handler->count || i < handler->next)
-			continue;
-		if (!handler->lengths[i]) {
-			unknown = i;
-			break;
-		}
-		if (is_alike(handler, i, content, port)) {
-			found = i;
-			break;
-		}
-	}
+	found = ovs_next_alike(hash, length, port);
 	/* The packet may be that one. */
-	if (unknown < BATCH) {
-		handler->next = unknown + 1;
+	if (found < BATCH && !handler->lengths[found]) {
+		handler->next = found + 1;
 		return BATCH;
 	}
 	/* What is executed by ovs-vswitchd itself it sends several times, once to each port, and tells so before each. */
-	if (found < BATCH && handler->tells && !(handler->told_executed & 1ULL << found) && last < handler->next &&
-	    last < BATCH && is_alike(handler, last, content, port))
+	if (is_told_one && last < handler->next && last < BATCH && is_alike(handler, last, hash, length, port) &&
+	    (found >= BATCH || !(handler->told_executed & 1ULL << found)))
 		return last;
 	if (found < BATCH) {
 		handler->next = found + 1;
 		return found;
 	}
-	/* Open vSwitch sends again what it does not know to have arrived. */
-	for (u32 i = 0; i < BATCH; i++) {
-		if (i >= handler->count || i >= handler->next)
-			break;
-		if (handler->lengths[i] && is_alike(handler, i, content, port))
-			return i;
-	}
-	return BATCH;
+	/* Open vSwitch sends again what it does not know to have arrived; which of several that are alike, nothing tells. */
+	return ovs_executed_alike(hash, length, port);
 }
 
 #define OVS_PACKET_ATTR_PACKET 1

@@ -185,6 +185,8 @@ __noinline u64 ovs_executed(u64 packet, u64 length)
 
 	if (!handler || !told)
 		return 0;
+	handler->told_ahead++;
+	handler->told_last = BATCH;
 	told->upcall = 0;
 	told->index = BATCH;
 #pragma nounroll
