@@ -2,11 +2,13 @@
 //! Open vSwitch, in a namespace of its own.
 
 use std::ffi::OsStr;
+use std::fs;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
 
 use crate::process::Process;
@@ -146,6 +148,37 @@ impl Ovs {
         self.namespace.enter(|| output(command(&self.programs, &self.files, program).args(arguments)))
     }
 
+    /// Leaves no room for more than a few replies in the sockets in which `ovs-vswitchd` sends packets back: those of generic netlink
+    /// that nothing waits in. It must be stopped, with upcalls in all others.
+    ///
+    /// # Errors
+    /// When there are none.
+    pub fn narrow_replies(&self) -> Result<()> {
+        let mut count = 0;
+        for entry in fs::read_dir(format!("/proc/{}/fd", self.switch.id()))? {
+            let entry = entry?;
+            if !fs::read_link(entry.path())?.as_os_str().as_encoded_bytes().starts_with(b"socket:") {
+                continue;
+            }
+            let number = entry.file_name().to_string_lossy().parse()?;
+            let socket = self.switch.descriptor(number)?;
+            let is_netlink = option(&socket, libc::SO_DOMAIN)? == [libc::AF_NETLINK]
+                && option(&socket, libc::SO_PROTOCOL)? == [libc::NETLINK_GENERIC];
+            if is_netlink && option::<9>(&socket, libc::SO_MEMINFO)?[0] == 0 {
+                let room = 1_i32;
+                // SAFETY: the value is an integer that lives long enough.
+                let is_set = unsafe {
+                    let (level, value) = (libc::SOL_SOCKET, (&raw const room).cast());
+                    libc::setsockopt(socket.as_raw_fd(), level, libc::SO_RCVBUF, value, size_of_val(&room) as u32)
+                } == 0;
+                ensure!(is_set, "the size of a buffer can't be set: {}", std::io::Error::last_os_error());
+                count += 1;
+            }
+        }
+        ensure!(count > 0, "`ovs-vswitchd` has no such socket");
+        Ok(())
+    }
+
     /// Joins a namespace to a bridge that there is: `veth0` there, with link address 02:00:00:00:00:NUMBER, 10.0.0.NUMBER and
     /// fd00::NUMBER, and a port of this name.
     ///
@@ -219,6 +252,19 @@ fn command(programs: &Path, files: &TempDir, program: &str) -> Command {
         command.env(variable, files.path());
     }
     command
+}
+
+/// What the kernel says of a socket, in so many integers.
+fn option<const COUNT: usize>(socket: &OwnedFd, name: i32) -> Result<[i32; COUNT]> {
+    let mut value = [0; COUNT];
+    let mut size = size_of_val(&value) as u32;
+    // SAFETY: there is room for as much as is said.
+    let is_told = unsafe {
+        let room = value.as_mut_ptr().cast();
+        libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, name, room, &raw mut size)
+    } == 0;
+    ensure!(is_told, "option {name} of a socket can't be read: {}", std::io::Error::last_os_error());
+    Ok(value)
 }
 
 fn control(files: &TempDir, program: &str) -> std::ffi::OsString {

@@ -207,6 +207,20 @@ impl Process {
         Ok(())
     }
 
+    /// The same open file or socket as the program has under this number.
+    ///
+    /// # Errors
+    /// When it has none.
+    pub fn descriptor(&self, number: i32) -> Result<OwnedFd> {
+        // SAFETY: numbers are passed, and a new descriptor is returned.
+        let descriptor = unsafe { libc::syscall(libc::SYS_pidfd_getfd, self.pidfd.as_raw_fd(), number, 0) };
+        if descriptor < 0 {
+            bail!("descriptor {number} of {} can't be had: {}", self.name, std::io::Error::last_os_error());
+        }
+        // SAFETY: nobody else has it.
+        Ok(unsafe { OwnedFd::from_raw_fd(i32::try_from(descriptor)?) })
+    }
+
     /// Whether it goes on.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))

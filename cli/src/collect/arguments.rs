@@ -185,8 +185,23 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{parse_duration, parse_ring_size};
+    use super::{CollectArgs, augment, parse_duration, parse_ring_size};
+    use clap::{ArgAction, Args as _, Command};
     use std::time::Duration;
+    use tracer_core::collector;
+
+    #[test]
+    fn what_takes_a_list_takes_it_in_pieces() {
+        // A profile gives each element by itself.
+        let collectors = collector::all().unwrap();
+        let command = augment(CollectArgs::augment_args(Command::new("collect")), &collectors);
+        let lists: Vec<_> =
+            command.get_arguments().filter(|argument| argument.get_value_delimiter().is_some()).collect();
+        assert!(lists.len() > 3, "{lists:?}");
+        for list in lists {
+            assert!(matches!(list.get_action(), ArgAction::Append), "{list:?}");
+        }
+    }
 
     #[test]
     fn reads_ring_sizes() {

@@ -39,6 +39,10 @@ struct sw_flow_id {
 	u32 ufid[4];
 };
 
+struct sw_flow_actions {
+	u32 actions_len;
+};
+
 struct sw_flow {
 	struct sw_flow_id id;
 	struct sw_flow_actions *sf_acts;

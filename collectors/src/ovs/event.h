@@ -76,6 +76,8 @@ struct ovs_tunnel_action {
 	__u8 padding;
 };
 
+#define OVS_LENGTH_UNKNOWN 0xffffffffU
+
 /* The flow table has been searched. */
 struct ovs_lookup_event {
 	/* 0: nothing was found. */
@@ -85,6 +87,9 @@ struct ovs_lookup_event {
 	/* Masks that were tried, and hits of the cache of masks. */
 	__u32 mask_hits;
 	__u32 cache_hits;
+	/* Bytes of its actions; OVS_LENGTH_UNKNOWN: they could not be read. */
+	__u32 actions_length;
+	__u32 padding;
 };
 
 /* A packet is about to be handed to ovs-vswitchd. */

@@ -6,7 +6,7 @@ use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tracer_core::event::clues::Clues;
+use tracer_core::event::clues::{Clues, Question};
 use tracer_core::event::section::{Place, Section};
 use tracer_core::event::text::{Escaped, TextOptions};
 
@@ -107,6 +107,9 @@ pub(super) enum OvsSection<'a> {
         n_mask_hit: u32,
         /// How often the mask was found in the cache: 0 or 1.
         n_cache_hit: u32,
+        /// Ours: bytes of its actions. A flow without any drops the packet.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        actions_len: Option<u32>,
         /// The flow in words.
         #[serde(skip_serializing_if = "Option::is_none")]
         dpflow: Option<Cow<'a, str>>,
@@ -123,6 +126,20 @@ impl OvsSection<'_> {
             // What an action sends to ovs-vswitchd is a copy: the packet goes on.
             Self::UpcallEnqueue { ret, cmd: MISS, .. } | Self::UpcallReturn { ret, cmd: Some(MISS), .. } => {
                 Some(*ret).filter(|&ret| ret < 0)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether ovs-vswitchd has got the packet itself, not a copy of one that goes on; or has sent it back.
+    fn question(&self) -> Option<Question> {
+        match *self {
+            Self::UpcallEnqueue { ret: 0, cmd: MISS, upcall_id: Some(id), .. } => {
+                Some(Question::Asked { whom: "ovs-vswitchd", id })
+            }
+            Self::ActionExecute(ref action) => action.upcall_id.map(|id| Question::Answered { id }),
+            Self::FlowOperation { ref op_type, upcall_id: Some(id), .. } if op_type == "exec" => {
+                Some(Question::Answered { id })
             }
             _ => None,
         }
@@ -171,8 +188,9 @@ impl Section for OvsSection<'_> {
             }
             Self::ActionExecute(action) => action.write_text(out),
             Self::FlowLookup { flow: 0, n_mask_hit, .. } => write!(out, "no flow, {n_mask_hit} masks tried"),
-            Self::FlowLookup { ufid, n_mask_hit, n_cache_hit, .. } => {
-                write!(out, "flow ufid:{}, {n_mask_hit} masks tried, {n_cache_hit} cached", Ufid(*ufid))
+            Self::FlowLookup { ufid, n_mask_hit, n_cache_hit, actions_len, .. } => {
+                let actions = if *actions_len == Some(0) { ", actions:drop" } else { "" };
+                write!(out, "flow ufid:{}{actions}, {n_mask_hit} masks tried, {n_cache_hit} cached", Ufid(*ufid))
             }
         }
     }
@@ -184,6 +202,10 @@ impl Section for OvsSection<'_> {
             clue.reason = Some(Cow::Owned(Errno(error).to_string()));
             clue.by = Some("the upcall to ovs-vswitchd".into());
         }
+        if let OvsSection::FlowLookup { flow: 1.., ufid, actions_len: Some(0), .. } = section {
+            clues.dropped().by = Some(Cow::Owned(format!("flow ufid:{} without actions", Ufid(ufid))));
+        }
+        clues.question = section.question();
     }
 }
 
@@ -268,7 +290,7 @@ impl Section for OvsVportSection<'_> {
 
 #[cfg(test)]
 mod tests {
-    use tracer_core::event::clues::{Clues, Fate};
+    use tracer_core::event::clues::{Clues, Fate, Question};
     use tracer_core::event::section::Section as _;
     use tracer_core::event::text::TextOptions;
 
@@ -321,6 +343,55 @@ mod tests {
         };
         assert_eq!(lookup(7), "flow ufid:00000001-0002-0003-0000-000400000005, 3 masks tried, 1 cached");
         assert_eq!(lookup(0), "no flow, 3 masks tried");
+    }
+
+    #[test]
+    fn a_flow_without_actions_drops() {
+        let lookup = |flow: u64, length: &str| {
+            let json = format!(
+                r#"{{"event_type":"flow_lookup","flow":{flow},"sf_acts":2,"ufid":[1,131075,4,5],"n_mask_hit":3,"n_cache_hit":1{length}}}"#
+            );
+            let mut clues = Clues::default();
+            OvsSection::tell(&json, &mut clues);
+            match clues.fate {
+                Some(Fate::Dropped(clue)) => Some((clue.by.unwrap().into_owned(), text(&json))),
+                _ => None,
+            }
+        };
+        let flow = "flow ufid:00000001-0002-0003-0000-000400000005";
+        let told = (format!("{flow} without actions"), format!("{flow}, actions:drop, 3 masks tried, 1 cached"));
+        assert_eq!(lookup(7, r#","actions_len":0"#), Some(told));
+        assert_eq!(lookup(7, r#","actions_len":8"#), None);
+        assert_eq!(lookup(7, ""), None);
+        assert_eq!(lookup(0, r#","actions_len":0"#), None);
+    }
+
+    #[test]
+    fn ovs_vswitchd_is_asked_and_answers() {
+        let question = |json: &str| {
+            let mut clues = Clues::default();
+            OvsSection::tell(json, &mut clues);
+            clues.question
+        };
+        let queued = |cmd: u8, ret: i32| {
+            question(&format!(
+                r#"{{"event_type":"upcall_enqueue","ret":{ret},"cmd":{cmd},"port":7,"upcall_ts":1,"upcall_cpu":0,"queue_id":255,"upcall_id":9}}"#
+            ))
+        };
+        assert_eq!(queued(1, 0), Some(Question::Asked { whom: "ovs-vswitchd", id: 9 }));
+        assert_eq!(queued(1, -11), None);
+        // A copy: the packet goes on.
+        assert_eq!(queued(2, 0), None);
+        let operation = |kind: &str| {
+            question(&format!(
+                r#"{{"event_type":"flow_operation","op_type":"{kind}","queue_id":1,"batch_ts":2,"batch_idx":3,"upcall_id":9}}"#
+            ))
+        };
+        assert_eq!(operation("put"), None);
+        assert_eq!(operation("exec"), Some(Question::Answered { id: 9 }));
+        let executed =
+            r#"{"event_type":"action_execute","action":"output","port":1,"recirc_id":0,"queue_id":1,"upcall_id":9}"#;
+        assert_eq!(question(executed), Some(Question::Answered { id: 9 }));
     }
 
     #[test]

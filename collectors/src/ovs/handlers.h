@@ -20,6 +20,8 @@
 /* UPCALL_MAX_BATCH of Open vSwitch. */
 #define BATCH 64
 
+#define ENOBUFS 105
+
 /* What is next in a batch of which nothing is known. */
 #define NO_ORDER (BATCH + 1)
 
@@ -64,6 +66,9 @@ struct handler {
 	u32 tells;
 	u32 told_last;
 	u32 told_ahead;
+	/* What was next when a thread last read replies, and how many packets it has executed since: those it may send again. */
+	u32 replied;
+	u32 since_reply;
 	/* For is_first(): the beginning and the end of what receives, of what executes, and a new packet in between. */
 	u32 receiving;
 	u32 received;
@@ -149,6 +154,8 @@ static __always_inline void add_upcall(struct handler *handler, struct upcall *u
 		}
 		handler->count = 0;
 		handler->next = 0;
+		handler->replied = 0;
+		handler->since_reply = 0;
 		handler->tellable = 0;
 		handler->told_received = 0;
 		handler->told_executed = 0;
@@ -231,6 +238,22 @@ static __noinline int note_received(void *context, u32 which)
 
 IN_THREAD("tp_btf/skb_copy_datagram_iovec", track_ovs_receive, note_received);
 
+/*
+ * Open vSwitch sends several packets at once and then reads replies: there are some when it goes wrong. When there is no room for them
+ * (ENOBUFS), that is the first thing it is told, and it sends all of those again.
+ */
+static __always_inline void note_replies(struct handler *handler, int result)
+{
+	if (handler->next == NO_ORDER)
+		return;
+	if (result == -ENOBUFS) {
+		handler->next = handler->replied;
+		handler->told_ahead += handler->since_reply;
+	}
+	handler->replied = handler->next;
+	handler->since_reply = 0;
+}
+
 /* A message has been received, or there is nothing in the socket: then the batch is complete. */
 static __noinline int note_end_of_receiving(void *context, u32 which)
 {
@@ -248,6 +271,8 @@ static __noinline int note_end_of_receiving(void *context, u32 which)
 		if (!handler->receiving)
 			add_upcall(handler, NULL);
 		handler->socket = socket;
+	} else if (socket != handler->socket) {
+		note_replies(handler, result);
 	}
 	/* What is in other sockets has to do with what became of the batch, when it is full. */
 	if (reads_until_empty && (socket == handler->socket ? result < 0 : handler->count >= BATCH))
@@ -315,6 +340,7 @@ static __always_inline u32 find_upcall(struct handler *handler, struct content *
 
 	if (handler->told_ahead)
 		handler->told_ahead--;
+	handler->since_reply++;
 	if (handler->next == NO_ORDER)
 		return BATCH;
 	found = ovs_next_alike(hash, length, port);
@@ -331,7 +357,7 @@ static __always_inline u32 find_upcall(struct handler *handler, struct content *
 		handler->next = found + 1;
 		return found;
 	}
-	/* Open vSwitch sends again what it does not know to have arrived; which of several that are alike, nothing tells. */
+	/* Another copy; of which of several that are alike, nothing tells. */
 	return ovs_executed_alike(hash, length, port);
 }
 

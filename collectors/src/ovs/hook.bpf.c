@@ -224,6 +224,7 @@ missing:
 static __always_inline void looked_up(struct hit *hit)
 {
 	struct ovs_lookup_event *event;
+	struct sw_flow_actions *actions;
 	struct sw_flow *flow;
 	/* Five, and what it returned. */
 	u64 arguments[6];
@@ -238,8 +239,12 @@ static __always_inline void looked_up(struct hit *hit)
 	__builtin_memset(event, 0, sizeof(*event));
 	flow = (void *)arguments[5];
 	event->flow = arguments[5];
+	event->actions_length = OVS_LENGTH_UNKNOWN;
 	if (flow) {
-		event->actions = (u64)BPF_CORE_READ(flow, sf_acts);
+		actions = BPF_CORE_READ(flow, sf_acts);
+		event->actions = (u64)actions;
+		if (bpf_core_read(&event->actions_length, sizeof(event->actions_length), &actions->actions_len))
+			event->actions_length = OVS_LENGTH_UNKNOWN;
 		if (BPF_CORE_READ(flow, id.ufid_len) == UFID_LENGTH)
 			bpf_core_read(event->ufid, sizeof(event->ufid), &flow->id.ufid);
 	}

@@ -32,7 +32,7 @@ unsafe impl Wire for wire::ovs_action_event {}
 unsafe impl Wire for wire::ovs_conntrack_action {}
 // SAFETY: integers and arrays of them, with explicit padding.
 unsafe impl Wire for wire::ovs_tunnel_action {}
-// SAFETY: integers and an array of them, without padding.
+// SAFETY: integers and an array of them, with explicit padding.
 unsafe impl Wire for wire::ovs_lookup_event {}
 // SAFETY: integers, with explicit padding.
 unsafe impl Wire for wire::ovs_upcall_event {}
@@ -159,6 +159,7 @@ inventory::submit! {
                 .long(PARTS)
                 .value_name("KIND,...")
                 .value_delimiter(',')
+                .action(ArgAction::Append)
                 .value_parser(KINDS.map(|(name, _)| name))
                 .default_values(KINDS.map(|(name, _)| name))
                 .hide_default_value(true)
@@ -257,6 +258,7 @@ impl Decode for Decoder {
                     ufid: lookup.ufid,
                     n_mask_hit: lookup.mask_hits,
                     n_cache_hit: lookup.cache_hits,
+                    actions_len: Some(lookup.actions_length).filter(|&length| length != wire::OVS_LENGTH_UNKNOWN),
                     // The reader of Retis wants them.
                     dpflow: Some(Cow::Borrowed("")),
                     ofpflows: Some(Vec::new()),

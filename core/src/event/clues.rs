@@ -20,6 +20,25 @@ pub struct Clues<'a> {
     pub namespace: Option<(Option<Cow<'a, str>>, u32)>,
     /// How the packet ends here, or seems to.
     pub fate: Option<Fate<'a>>,
+    /// Somebody outside the kernel is asked what to do with it, or has answered.
+    pub question: Option<Question>,
+}
+
+/// What is to be done with the packet is asked of a program, which may send it back or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// The packet, or a copy of it, is with that program.
+    Asked {
+        /// Its name.
+        whom: &'static str,
+        /// The question.
+        id: u64,
+    },
+    /// It has come back.
+    Answered {
+        /// The question.
+        id: u64,
+    },
 }
 
 /// What is known to happen to packets in some place.

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use super::clues::{Clues, Fate, Stage};
+use super::clues::{Clues, Fate, Question, Stage};
 use super::core_sections::PacketKey;
 use super::line::{EventLine, PacketRef, SeriesPlace};
 use super::section::Section as _;
@@ -40,6 +40,9 @@ pub(super) struct Story {
     timestamp: u64,
     /// How many of its events are missing.
     lost: u64,
+    /// Who was asked about it last, the question, and the last one that was answered.
+    asked: Option<(&'static str, u64)>,
+    answered: Option<u64>,
 }
 
 /// What a verdict rests on.
@@ -80,11 +83,9 @@ struct Location {
 impl Story {
     /// Forgets everything: a new series begins.
     pub(super) fn clear(&mut self) {
-        self.endings.clear();
-        self.seen = None;
-        self.located = None;
-        self.timestamp = 0;
-        self.lost = 0;
+        let mut endings = std::mem::take(&mut self.endings);
+        endings.clear();
+        *self = Self { endings, ..Self::default() };
     }
 
     /// Takes in the next event of the series.
@@ -103,6 +104,11 @@ impl Story {
         sighting.location = self.locate(packet.skb, sighting.location);
         if clues.stage != Stage::Aside || self.seen.is_none() {
             self.seen = Some((sighting.clone(), packet.skb));
+        }
+        match clues.question {
+            Some(Question::Asked { whom, id }) => self.asked = Some((whom, id)),
+            Some(Question::Answered { id }) => self.answered = Some(id),
+            None => {}
         }
         if let Some(fate) = clues.fate {
             // That a transmission is over may be told when the packet is long elsewhere.
@@ -220,9 +226,16 @@ impl Story {
             (Some(ending), _) if ending.kind() == VerdictKind::Delivered => Decision::Ending(ending),
             // A part is freed, or dropped, with the whole.
             (_, Some(merged)) => Decision::Merged(merged),
-            (Some(ending), _) if ending.kind() != VerdictKind::Consumed || !in_flight => Decision::Ending(ending),
+            (Some(ending), _) if ending.kind() != VerdictKind::Consumed => Decision::Ending(ending),
+            // What a program has got is a copy.
+            (Some(ending), _) if !in_flight && self.unanswered().is_none() => Decision::Ending(ending),
             _ => Decision::Unknown,
         }
+    }
+
+    /// Who has not sent it back.
+    fn unanswered(&self) -> Option<&'static str> {
+        self.asked.filter(|&(_, id)| self.answered != Some(id)).map(|(whom, _)| whom)
     }
 
     /// Whether another clone was seen after this one was freed.
@@ -247,8 +260,15 @@ impl Story {
     }
 
     fn describe_unknown(&self, in_flight: bool, lost_after: bool, text: &mut String) {
-        if in_flight {
-            text.push_str("still in flight when collection ended; ");
+        match (self.unanswered(), in_flight) {
+            (Some(whom), true) => {
+                let _ = write!(text, "not sent back by {whom} when collection ended; ");
+            }
+            (Some(whom), false) => {
+                let _ = write!(text, "not sent back by {whom}; ");
+            }
+            (None, true) => text.push_str("still in flight when collection ended; "),
+            (None, false) => {}
         }
         text.push_str("last seen");
         if let Some((seen, _)) = &self.seen {

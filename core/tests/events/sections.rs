@@ -5,7 +5,7 @@ use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tracer_core::event::clues::Clues;
+use tracer_core::event::clues::{Clues, Question};
 use tracer_core::event::core_sections::Link;
 use tracer_core::event::section::{Place, Section, SectionDescriptor};
 use tracer_core::event::section_table::SectionTable;
@@ -21,6 +21,7 @@ pub(crate) fn table() -> SectionTable {
         SectionDescriptor::of::<Nft>(),
         SectionDescriptor::of::<SkbDrop>(),
         SectionDescriptor::of::<Rule>(),
+        SectionDescriptor::of::<Daemon>(),
     ])
     .unwrap()
 }
@@ -168,6 +169,29 @@ impl Section for Rule {
     fn tell<'a>(json: &'a str, clues: &mut Clues<'a>) {
         if let Ok(Self { drop }) = serde_json::from_str(json) {
             clues.dropped().by = Some(drop.into());
+        }
+    }
+}
+
+/// Tells of a program that is asked about packets.
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct Daemon {
+    id: u64,
+    answers: bool,
+}
+
+impl Section for Daemon {
+    const NAME: &'static str = "daemon";
+    const PLACE: Place = Place::Line;
+
+    fn write_text(&self, out: &mut dyn fmt::Write, _options: &TextOptions) -> fmt::Result {
+        write!(out, "question {}", self.id)
+    }
+
+    fn tell<'a>(json: &'a str, clues: &mut Clues<'a>) {
+        if let Ok(Self { id, answers }) = serde_json::from_str(json) {
+            let asked = Question::Asked { whom: "the daemon", id };
+            clues.question = Some(if answers { Question::Answered { id } } else { asked });
         }
     }
 }

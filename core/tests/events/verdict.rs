@@ -183,6 +183,24 @@ fn what_is_lost_or_alive_at_the_end_is_said() {
 }
 
 #[test]
+fn what_a_program_does_not_send_back_is_said() {
+    let daemon = |time, id, answers| event(time, 8, "ask", &format!(r#","daemon":{{"id":{id},"answers":{answers}}}"#));
+    let freed = event(5, 8, "skb:consume_skb", "");
+    let asked = daemon(1, 3, false) + &freed;
+    assert_eq!(told(&asked), "unknown: not sent back by the daemon; last seen at ask");
+    let in_flight = r#"{"common":{"timestamp":50},"in-flight":[{"timestamp":1,"orig_head":7}]}"#;
+    let text = "unknown: not sent back by the daemon when collection ended; last seen at ask";
+    assert_eq!(told(&format!("{asked}{in_flight}\n")), text);
+    assert_eq!(told(&(daemon(1, 3, false) + &daemon(2, 3, true) + &freed)), "consumed: consumed");
+    // Asked about once more; and answered before it was told that it was asked.
+    let twice = [daemon(1, 3, false), daemon(2, 3, true), daemon(3, 4, false)].concat();
+    assert_eq!(told(&twice), "unknown: not sent back by the daemon; last seen at ask");
+    assert_eq!(told(&(daemon(1, 3, true) + &daemon(2, 3, false))), "unknown: last seen at ask");
+    let dropped = daemon(1, 3, false) + &event(2, 8, "skb:kfree_skb", DROP);
+    assert!(told(&dropped).starts_with("dropped: dropped (NO_SOCKET)"), "{}", told(&dropped));
+}
+
+#[test]
 fn a_merged_packet_ends_in_another_one() {
     let merge = r#"{"common":{"timestamp":5},"skb-tracking":{"orig_head":6,"timestamp":1,"skb":3,"link":{"kind":"merge","parent":{"timestamp":1,"orig_head":7}}}}"#;
     let file = |symbols: &[&str]| format!("{}{merge}\n", packet(symbols));

@@ -4,7 +4,7 @@
 //! Packets that are alike to the last byte are told apart by their marks, which the kernel hands to ovs-vswitchd beside the bytes and
 //! gets back: nothing that tracer joins packets by. They are sent on ports of the bridge itself, where marks are kept.
 //!
-//! Cost: one Open vSwitch of each build, five sessions with some thousand upcalls each: 60 s.
+//! Cost: one Open vSwitch of each build, six sessions with some thousand upcalls each: 60 s.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -29,11 +29,15 @@ const COLLECT: [&str; 8] = [
 
 /// A frame with a UDP datagram to port 7777, so long that 8 MB, what the queues of Open vSwitch take, are less than 2,000 of them.
 fn frame() -> Vec<u8> {
+    frame_to(7777, 1400)
+}
+
+fn frame_to(port: u16, length: usize) -> Vec<u8> {
     let builder = etherparse::PacketBuilder::ethernet2([2, 0, 0, 0, 0, 9], [2, 0, 0, 0, 0, 8])
         .ipv4([10, 0, 9, 1], [10, 0, 9, 2], 64)
-        .udp(7776, 7777);
+        .udp(7776, port);
     let mut frame = Vec::new();
-    builder.write(&mut frame, &[7; 1400]).expect("a vector takes everything");
+    builder.write(&mut frame, &vec![7; length]).expect("a vector takes everything");
     frame
 }
 
@@ -373,6 +377,67 @@ fn tells_fates_apart(bridged: &Bridged) -> Result<()> {
     Ok(())
 }
 
+/// Open vSwitch sends several packets at once, and sends all of them again when there is no room for what the kernel has against them.
+fn follows_what_is_sent_again(bridged: &Bridged, build: OvsBuild) -> Result<()> {
+    const COUNT: u32 = 40;
+    const OTHER: u16 = 7000;
+    let ovs = &bridged.ovs;
+    // The zone is full with the first connection: the actions of all others end with an error.
+    ovs.ofctl("add-flow br0 in_port=21,priority=11,udp,actions=ct(commit,zone=7),output:red")?;
+    ovs.ofctl(&format!("add-flow br0 in_port=21,priority=12,udp,tp_dst={OTHER},actions=output:red"))?;
+    ovs.appctl("dpctl/ct-set-limits zone=7,limit=1")?;
+    let overflows = || -> Result<u64> {
+        let told = ovs.appctl("coverage/read-counter netlink_overflow")?;
+        told.trim().parse().with_context(|| format!("not a number: {told}"))
+    };
+    let socket = PacketSocket::open(ovs.namespace(), "pa")?;
+    send_and_wait(bridged, || socket.send(&frame_to(OTHER - 1, 40)).map(|()| 1))?;
+    let before = overflows()?;
+    let recorded = Tracer::collect(COLLECT).during(|_| {
+        send_and_wait(bridged, || {
+            run_on(0)?;
+            ovs.switch().signal(libc::SIGSTOP)?;
+            let sent = (1..=COUNT).try_for_each(|mark| {
+                socket.mark(mark)?;
+                socket.send(&frame_to(7777, 40))
+            });
+            // The only one that arrives, behind all others.
+            let last = socket.send(&frame_to(OTHER, 40));
+            let narrowed = ovs.narrow_replies();
+            ovs.switch().signal(libc::SIGCONT)?;
+            sent.and(last).and(narrowed).map(|()| 1)
+        })?;
+        Ok(())
+    })?;
+    ensure!(overflows()? > before, "there was room for all replies");
+    let events = recorded.events()?;
+    let (mut packets, mut again) = (0, 0);
+    for (identity, series) in events.series() {
+        let told: String = series
+            .iter()
+            .map(|event| format!("{} {} {}\n", event.symbol(), event.get("/ovs"), event.get("/skb/meta/mark")))
+            .collect();
+        let marks: BTreeSet<u64> = series
+            .iter()
+            .filter(|event| event.symbol() == "ovs_vport_receive" || event.get("/ovs/action") == "ct")
+            .filter_map(|event| event.get("/skb/meta/mark").as_u64())
+            .collect();
+        ensure!(marks.len() == 1, "{identity:?} is several packets:\n{told}");
+        let of = |wanted: &str| series.iter().filter(|event| kind(event) == wanted).collect::<Vec<_>>();
+        let (upcall, executed) = (of("upcall"), of("action_execute"));
+        ensure!(upcall.len() == 1 && !executed.is_empty(), "{identity:?}:\n{told}");
+        let id = upcall[0].get("/ovs/upcall_id");
+        ensure!(executed.iter().all(|event| event.get("/ovs/upcall_id") == id), "{identity:?}:\n{told}");
+        let is_told = usize::from(build == OvsBuild::Usdt);
+        ensure!((of("recv_upcall").len(), of("flow_operation").len()) == (is_told, is_told), "{identity:?}:\n{told}");
+        packets += 1;
+        again += executed.len() - 1;
+    }
+    ensure!(packets == COUNT && again > 5, "{packets} packets, {again} times again");
+    ensure!(events.losses().is_empty(), "{:?}", events.losses());
+    Ok(())
+}
+
 fn follow(build: OvsBuild, name: &str) -> Result<()> {
     let bridged = bridge(build, name)?;
     let outcomes = [
@@ -381,6 +446,7 @@ fn follow(build: OvsBuild, name: &str) -> Result<()> {
         knows_what_began_before(&bridged, build).context("packets from before"),
         tells_packet_outs_apart(&bridged, build).context("packets that OpenFlow sends"),
         tells_fates_apart(&bridged).context("packets with different fates"),
+        follows_what_is_sent_again(&bridged, build).context("packets that are sent again"),
     ];
     let wrong: Vec<String> = outcomes.into_iter().filter_map(Result::err).map(|error| format!("{error:#}")).collect();
     ensure!(wrong.is_empty(), "{build:?}: {}", wrong.join("\n"));
