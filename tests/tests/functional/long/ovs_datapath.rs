@@ -417,7 +417,12 @@ fn follows_segments_and_tags_through_user_space() -> Result<()> {
     for (identity, series) in events.series() {
         let of = |kind: &str| series.iter().filter(|event| event.get("/ovs/event_type") == kind).collect::<Vec<_>>();
         let enqueued = of("upcall_enqueue");
-        ensure!(enqueued.len() <= 1, "{identity:?} is queued {} times", enqueued.len());
+        ensure!(
+            enqueued.len() <= 1,
+            "{identity:?} is queued {} times, {:?}: {series:#?}",
+            enqueued.len(),
+            events.losses()
+        );
         let Some(enqueued) = enqueued.first().filter(|event| event.get("/ovs/ret") == 0) else { continue };
         let id = enqueued.get("/ovs/upcall_id").as_u64().context("no upcall_id")?;
         ensure!(upcalls.insert(id), "{id} names two upcalls");
