@@ -98,6 +98,7 @@ int BPF_PROG(track_expand_entry, struct sk_buff *skb)
 SEC("fexit/pskb_expand_head")
 int BPF_PROG(track_expand_exit, struct sk_buff *skb)
 {
+	struct retransmission *retransmission;
 	u64 key = (u64)skb, *number;
 
 	if (next_number == 1)
@@ -105,7 +106,14 @@ int BPF_PROG(track_expand_exit, struct sk_buff *skb)
 	number = bpf_map_lookup_elem(&replacements, &key);
 	if (!number)
 		return 0;
-	release_packet(*number, (u64)skb->head);
+	retransmission = bpf_map_lookup_elem(&retransmissions, &key);
+	if (retransmission && retransmission->will_copy) {
+		/* The old buffer stays with the packet; what is sent again is another one. */
+		derive_packet((u64)skb->head, *number, LINK_RETRANSMISSION);
+		release_packet(*number, 0);
+	} else {
+		release_packet(*number, (u64)skb->head);
+	}
 	bpf_map_delete_elem(&replacements, &key);
 	return 0;
 }

@@ -58,13 +58,15 @@ static __always_inline int derive_list(struct sk_buff *parent, struct sk_buff *c
 	return 0;
 }
 
-/* Packets that TCP is about to send again while their buffer is in use: it copies them. By the address of their sk_buff. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 1024);
-	__type(key, u64);
-	__type(value, u64);
-} retransmissions SEC(".maps");
+struct retransmission_map retransmissions SEC(".maps");
+
+static __always_inline bool will_copy(struct sk_buff *skb)
+{
+	u64 key = (u64)skb;
+	struct retransmission *retransmission = bpf_map_lookup_elem(&retransmissions, &key);
+
+	return retransmission && retransmission->will_copy;
+}
 
 /*
  * All copies come by here when they have their buffer: of skb_copy() and its relatives, and those that are made because XDP wants memory
@@ -73,45 +75,73 @@ struct {
 SEC("fentry/skb_copy_header")
 int BPF_PROG(link_copy, struct sk_buff *copy, struct sk_buff *skb)
 {
-	u64 key = (u64)skb;
-
 	if (next_number == 1)
 		return 0;
-	return derive(skb, copy, bpf_map_lookup_elem(&retransmissions, &key) ? LINK_RETRANSMISSION : LINK_COPY);
+	return derive(skb, copy, will_copy(skb) ? LINK_RETRANSMISSION : LINK_COPY);
 }
 
 /*
  * What TCP sends again is in the buffer of the first time, and is a packet of its own nevertheless. While somebody else still has the
- * first one, TCP copies it.
+ * first one, TCP copies it, or moves to a buffer of its own: see track_expand_exit().
  */
-SEC("fentry/__tcp_retransmit_skb")
-int BPF_PROG(track_retransmit_entry, struct sock *sk, struct sk_buff *skb)
+static __always_inline int begin_retransmission(struct sk_buff *skb)
 {
 	struct skb_shared_info *shared = (void *)(skb->head + skb->end);
-	u64 number = number_of(skb), key = (u64)skb, head = 0;
+	struct retransmission *outer, begun = {};
+	u64 key = (u64)skb, head = 0;
 
-	if (!number)
+	begun.number = number_of(skb);
+	if (!begun.number)
+		return 0;
+	/* One of the functions calls the other. */
+	outer = bpf_map_lookup_elem(&retransmissions, &key);
+	if (outer && outer->number == begun.number)
 		return 0;
 	/* The upper half counts references to the payload alone, as in the kernel's SKB_DATAREF_SHIFT. */
 	if (BPF_CORE_READ_BITFIELD(skb, cloned) && (BPF_CORE_READ(shared, dataref.counter) & 0xffff) != 1) {
-		bpf_map_update_elem(&retransmissions, &key, &number, BPF_ANY);
-		return 0;
+		begun.will_copy = 1;
+	} else {
+		/* Read as a number: from 7 on the verifier knows what the member points to, and global functions take no pointers. */
+		bpf_core_read(&head, sizeof(head), &skb->head);
+		forget_buffer(head);
+		begun.number = derive_packet(head, begun.number, LINK_RETRANSMISSION);
 	}
-	/* Read as a number: from 7 on the verifier knows what the member points to, and global functions take no pointers. */
-	bpf_core_read(&head, sizeof(head), &skb->head);
-	forget_buffer(head);
-	derive_packet(head, number, LINK_RETRANSMISSION);
+	bpf_map_update_elem(&retransmissions, &key, &begun, BPF_ANY);
 	return 0;
 }
 
-SEC("fexit/__tcp_retransmit_skb")
-int BPF_PROG(track_retransmit_exit, struct sock *sk, struct sk_buff *skb)
+static __always_inline int end_retransmission(struct sk_buff *skb)
 {
 	u64 key = (u64)skb;
 
 	if (next_number != 1)
 		bpf_map_delete_elem(&retransmissions, &key);
 	return 0;
+}
+
+SEC("fentry/__tcp_retransmit_skb")
+int BPF_PROG(track_retransmit_entry, struct sock *sk, struct sk_buff *skb)
+{
+	return begin_retransmission(skb);
+}
+
+SEC("fexit/__tcp_retransmit_skb")
+int BPF_PROG(track_retransmit_exit, struct sock *sk, struct sk_buff *skb)
+{
+	return end_retransmission(skb);
+}
+
+/* Where the compiler has split the other one, this one calls its larger part. */
+SEC("fentry/tcp_retransmit_skb")
+int BPF_PROG(track_retransmit_split_entry, struct sock *sk, struct sk_buff *skb)
+{
+	return begin_retransmission(skb);
+}
+
+SEC("fexit/tcp_retransmit_skb")
+int BPF_PROG(track_retransmit_split_exit, struct sock *sk, struct sk_buff *skb)
+{
+	return end_retransmission(skb);
 }
 
 SEC("fexit/__skb_gso_segment")

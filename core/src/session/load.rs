@@ -251,7 +251,7 @@ fn attempt(plan: &Plan<'_>, collectors: &[usize], filters: &[Vec<u8>]) -> Result
     let engine = if plan.features.direct_reads { objects::ENGINE_DIRECT } else { objects::ENGINE };
     let mut parts = vec![objects::TRACKING, engine, objects::SAMPLING, atomics, plan.dispatcher];
     if !plan.tracking.is_empty() {
-        parts.extend([objects::BUFFERS, objects::LINKS]);
+        parts.extend([objects::LINKS, objects::BUFFERS]);
     }
     if plan.has(ProbeType::Kprobe) {
         parts.push(objects::KPROBE);

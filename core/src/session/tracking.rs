@@ -9,7 +9,7 @@ use crate::kernel::Kernel;
 use crate::kernel::btf::Types;
 
 /// The programs of `buffers.bpf.c` and `links.bpf.c`, and the function that each sits at.
-const TRACKING_PROGRAMS: [(&str, &str); 21] = [
+const TRACKING_PROGRAMS: [(&str, &str); 23] = [
     ("track_free_head", "skb_free_head"),
     ("track_free_head_2", "skb_free_head"),
     // Only where the first one is missing.
@@ -23,6 +23,9 @@ const TRACKING_PROGRAMS: [(&str, &str); 21] = [
     ("link_copy", "skb_copy_header"),
     ("track_retransmit_entry", "__tcp_retransmit_skb"),
     ("track_retransmit_exit", "__tcp_retransmit_skb"),
+    // Only where the compiler has split the one before: this one calls its larger part.
+    ("track_retransmit_split_entry", "tcp_retransmit_skb"),
+    ("track_retransmit_split_exit", "tcp_retransmit_skb"),
     ("link_segments", "__skb_gso_segment"),
     ("link_fragment", "ip_frag_next"),
     ("link_fragment6", "ip6_frag_next"),
@@ -54,8 +57,12 @@ pub(crate) fn tracking_programs(kernel: &Kernel) -> Result<Vec<&'static str>, Er
         let missing = "packets can't be tracked: the kernel has neither `skb_free_head` nor `skb_release_data`";
         return Err(Error::new(ErrorKind::KernelLacks, missing));
     }
-    let needed = TRACKING_PROGRAMS
-        .iter()
-        .filter(|(program, function)| exists(function) && (*program != "track_release_data" || !complete));
+    let is_split = !kernel.symbols()?.variants("__tcp_retransmit_skb").is_empty();
+    let is_needed = |program: &str| match program {
+        "track_release_data" => !complete,
+        "track_retransmit_split_entry" | "track_retransmit_split_exit" => is_split,
+        _ => true,
+    };
+    let needed = TRACKING_PROGRAMS.iter().filter(|(program, function)| exists(function) && is_needed(program));
     Ok(needed.map(|(program, _)| *program).collect())
 }

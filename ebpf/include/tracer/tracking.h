@@ -82,6 +82,24 @@ INTERNAL u64 hold_numbered(u64 number);
 /* The end of hold_packet(): the packet is in this buffer now; 0: in no other. */
 INTERNAL int release_packet(u64 number, u64 head);
 
+/* A packet that TCP is sending again. */
+struct retransmission {
+	/* The packet in its buffer. */
+	u64 number;
+	/* Somebody else has the buffer, too: that is still the packet of the first time, and TCP takes another one. */
+	u64 will_copy;
+};
+
+struct retransmission_map {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, u64);
+	__type(value, struct retransmission);
+};
+
+/* By the address of the sk_buff; see links.bpf.c. */
+extern struct retransmission_map retransmissions SEC(".maps");
+
 /* A link could not be followed. */
 INTERNAL int count_unlinked(void);
 

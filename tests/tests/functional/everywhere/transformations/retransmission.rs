@@ -10,30 +10,42 @@ use super::{ARRIVED, Places, ROUTED, SENT, Scene, Seen, assert_story, connect, f
 
 const LOST: u16 = 7500;
 const KEPT: u16 = 7501;
+const TWICE: u16 = 7502;
+const NEAR: u16 = 7503;
 
 const PAYLOAD: [u8; 1000] = [b'x'; 1000];
 
 pub(super) const SCENES: [Scene; 1] = [Scene { name: "again", prepare, play }];
 
-/// Each segment with data to the one port is lost when it comes for the first time, and so is each acknowledgement from the other port.
+/// Each segment with data to a port is lost when it comes for the first time, or also the second time; and so is each acknowledgement from
+/// another port.
 fn prepare(places: &Places) -> Result<()> {
     places.routed.middle.filter(&format!(
         "table ip again {{
              set segments {{ typeof tcp sequence; flags dynamic; size 1000; }}
+             set once {{ typeof tcp sequence; flags dynamic; size 1000; }}
+             set twice {{ typeof tcp sequence; flags dynamic; size 1000; }}
              set acknowledged {{ typeof tcp ackseq; flags dynamic; size 1000; }}
              chain c {{
                  type filter hook forward priority 0;
                  tcp dport {LOST} ip length > 100 tcp sequence != @segments add @segments {{ tcp sequence }} drop
+                 tcp dport {TWICE} ip length > 100 tcp sequence != @once add @once {{ tcp sequence }} drop
+                 tcp dport {TWICE} ip length > 100 tcp sequence != @twice add @twice {{ tcp sequence }} drop
                  tcp sport {KEPT} tcp flags == ack tcp ackseq != @acknowledged add @acknowledged {{ tcp ackseq }} drop
+             }}
+             chain o {{
+                 type filter hook output priority 0;
+                 tcp sport {NEAR} tcp flags == ack tcp ackseq != @acknowledged add @acknowledged {{ tcp ackseq }} drop
              }}
          }}"
     ))
 }
 
 fn play(places: &Places) -> Result<()> {
-    let Line { red, blue, .. } = &places.routed;
-    for port in [LOST, KEPT] {
-        let (mut client, mut server) = connect(red, blue, &format!("10.0.2.1:{port}"))?;
+    let Line { red, blue, middle } = &places.routed;
+    for port in [LOST, KEPT, TWICE, NEAR] {
+        let (to, address) = if port == NEAR { (middle, "10.0.1.254") } else { (blue, "10.0.2.1") };
+        let (mut client, mut server) = connect(red, to, &format!("{address}:{port}"))?;
         let before = Snmp::read(red)?.get("TcpRetransSegs");
         client.write_all(&PAYLOAD)?;
         // Nobody reads before: the receiver has the buffer, too.
@@ -90,5 +102,28 @@ fn what_tcp_sends_again_while_the_receiver_has_the_buffer_is_another_packet() ->
     assert_story(first, [SENT, ROUTED, ARRIVED, TCP_TAKEN]);
     assert_second(second);
     assert_eq!(forms(first), forms(second));
+    Ok(())
+}
+
+/// The first time TCP probes for the loss, the second time its timer has run out: that is another function of the kernel.
+#[test]
+fn what_tcp_sends_a_third_time_is_a_third_packet() -> Result<()> {
+    let seen = seen("again")?;
+    let [_, second] = data(&seen, TWICE);
+    let [third] = seen.children(second)[..] else { panic!("{}", seen.describe(TWICE)) };
+    assert_second(third);
+    Ok(())
+}
+
+/// Nobody on the way takes a buffer of its own: the receiver has the sender's.
+#[test]
+fn what_tcp_sends_again_is_another_packet_though_the_receiver_has_the_senders_buffer() -> Result<()> {
+    let seen = seen("again")?;
+    let [first, second] = data(&seen, NEAR);
+    let arrived = ARRIVED.replace("blue", "middle").replace("veth0", "left");
+    let taken = TCP_TAKEN.replace("blue", "middle").replace("veth0", "left");
+    assert_story(first, [SENT, &arrived, &taken]);
+    let sent = SENT.replacen("ip_output -", "ip_output - [retransmission]", 1);
+    assert_story(second, [&sent, &arrived, &taken]);
     Ok(())
 }
