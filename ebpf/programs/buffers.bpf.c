@@ -99,7 +99,7 @@ SEC("fexit/pskb_expand_head")
 int BPF_PROG(track_expand_exit, struct sk_buff *skb)
 {
 	struct retransmission *retransmission;
-	u64 key = (u64)skb, *number;
+	u64 key = (u64)skb, head = 0, *number;
 
 	if (next_number == 1)
 		return 0;
@@ -108,8 +108,9 @@ int BPF_PROG(track_expand_exit, struct sk_buff *skb)
 		return 0;
 	retransmission = bpf_map_lookup_elem(&retransmissions, &key);
 	if (retransmission && retransmission->will_copy) {
-		/* The old buffer stays with the packet; what is sent again is another one. */
-		derive_packet((u64)skb->head, *number, LINK_RETRANSMISSION);
+		/* The old buffer stays with the packet; what is sent again is another one. Read as a number: see begin_retransmission(). */
+		bpf_core_read(&head, sizeof(head), &skb->head);
+		derive_packet(head, *number, LINK_RETRANSMISSION);
 		release_packet(*number, 0);
 	} else {
 		release_packet(*number, (u64)skb->head);
