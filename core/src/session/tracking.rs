@@ -57,10 +57,11 @@ pub(crate) fn tracking_programs(kernel: &Kernel) -> Result<Vec<&'static str>, Er
         let missing = "packets can't be tracked: the kernel has neither `skb_free_head` nor `skb_release_data`";
         return Err(Error::new(ErrorKind::KernelLacks, missing));
     }
-    let is_split = !kernel.symbols()?.variants("__tcp_retransmit_skb").is_empty();
+    // Where symbols can't be read, which is said elsewhere, nobody knows; the programs at one function know of those at the other.
+    let is_whole = kernel.symbols().is_ok_and(|symbols| symbols.variants("__tcp_retransmit_skb").is_empty());
     let is_needed = |program: &str| match program {
         "track_release_data" => !complete,
-        "track_retransmit_split_entry" | "track_retransmit_split_exit" => is_split,
+        "track_retransmit_split_entry" | "track_retransmit_split_exit" => !is_whole,
         _ => true,
     };
     let needed = TRACKING_PROGRAMS.iter().filter(|(program, function)| exists(function) && is_needed(program));
