@@ -106,15 +106,15 @@ int BPF_PROG(track_expand_exit, struct sk_buff *skb)
 	number = bpf_map_lookup_elem(&replacements, &key);
 	if (!number)
 		return 0;
+	/* As a number: see begin_retransmission(). */
+	bpf_core_read(&head, sizeof(head), &skb->head);
 	retransmission = bpf_map_lookup_elem(&retransmissions, &key);
 	if (retransmission && retransmission->will_copy) {
-		/* The old buffer stays with the packet; what is sent again is another one. Read as a number: see begin_retransmission(). */
-		bpf_core_read(&head, sizeof(head), &skb->head);
+		/* The old buffer stays with the packet; what is sent again is another one. */
 		derive_packet(head, *number, LINK_RETRANSMISSION);
-		release_packet(*number, 0);
-	} else {
-		release_packet(*number, (u64)skb->head);
+		head = 0;
 	}
+	release_packet(*number, head);
 	bpf_map_delete_elem(&replacements, &key);
 	return 0;
 }

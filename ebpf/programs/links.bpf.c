@@ -93,7 +93,7 @@ static __always_inline int begin_retransmission(struct sk_buff *skb)
 	begun.number = number_of(skb);
 	if (!begun.number)
 		return 0;
-	/* One of the functions calls the other. */
+	/* The one function has called the other. */
 	outer = bpf_map_lookup_elem(&retransmissions, &key);
 	if (outer && outer->number == begun.number)
 		return 0;
@@ -119,30 +119,23 @@ static __always_inline int end_retransmission(struct sk_buff *skb)
 	return 0;
 }
 
-SEC("fentry/__tcp_retransmit_skb")
-int BPF_PROG(track_retransmit_entry, struct sock *sk, struct sk_buff *skb)
-{
-	return begin_retransmission(skb);
-}
+#define AT_RETRANSMISSION(function, name)                                     \
+	SEC("fentry/" #function)                                              \
+	int BPF_PROG(name##_entry, struct sock *sk, struct sk_buff *skb)      \
+	{                                                                     \
+		return begin_retransmission(skb);                             \
+	}                                                                     \
+                                                                              \
+	SEC("fexit/" #function)                                               \
+	int BPF_PROG(name##_exit, struct sock *sk, struct sk_buff *skb)       \
+	{                                                                     \
+		return end_retransmission(skb);                               \
+	}
 
-SEC("fexit/__tcp_retransmit_skb")
-int BPF_PROG(track_retransmit_exit, struct sock *sk, struct sk_buff *skb)
-{
-	return end_retransmission(skb);
-}
+AT_RETRANSMISSION(__tcp_retransmit_skb, track_retransmit)
 
-/* Where the compiler has split the other one, this one calls its larger part. */
-SEC("fentry/tcp_retransmit_skb")
-int BPF_PROG(track_retransmit_split_entry, struct sock *sk, struct sk_buff *skb)
-{
-	return begin_retransmission(skb);
-}
-
-SEC("fexit/tcp_retransmit_skb")
-int BPF_PROG(track_retransmit_split_exit, struct sock *sk, struct sk_buff *skb)
-{
-	return end_retransmission(skb);
-}
+/* This one calls the other; but where the compiler has split that (6.1), it calls the larger part, past the programs. */
+AT_RETRANSMISSION(tcp_retransmit_skb, track_retransmit_outer)
 
 SEC("fexit/__skb_gso_segment")
 int BPF_PROG(link_segments, struct sk_buff *skb, u64 features, bool tx_path, struct sk_buff *segments)

@@ -426,7 +426,8 @@ static __noinline int find_executed(void *context)
 	attributes = BPF_CORE_READ((struct genl_info *)arguments[1], attrs);
 	content = &handler->content;
 	if (bpf_probe_read_kernel(&attribute, sizeof(attribute), &attributes[OVS_PACKET_ATTR_PACKET]) ||
-	    bpf_probe_read_kernel(&key, sizeof(key), &attributes[OVS_PACKET_ATTR_KEY]) || !attribute || bpf_probe_read_kernel(&length, sizeof(length), attribute) || length <= ATTRIBUTE_HEADER ||
+	    bpf_probe_read_kernel(&key, sizeof(key), &attributes[OVS_PACKET_ATTR_KEY]) || !attribute ||
+	    bpf_probe_read_kernel(&length, sizeof(length), attribute) || length <= ATTRIBUTE_HEADER ||
 	    !read_content(content, (u64)attribute + ATTRIBUTE_HEADER, length - ATTRIBUTE_HEADER)) {
 		count(&ovs_unmatched, 1);
 		return 0;

@@ -23,9 +23,8 @@ const TRACKING_PROGRAMS: [(&str, &str); 23] = [
     ("link_copy", "skb_copy_header"),
     ("track_retransmit_entry", "__tcp_retransmit_skb"),
     ("track_retransmit_exit", "__tcp_retransmit_skb"),
-    // Only where the compiler has split the one before: this one calls its larger part.
-    ("track_retransmit_split_entry", "tcp_retransmit_skb"),
-    ("track_retransmit_split_exit", "tcp_retransmit_skb"),
+    ("track_retransmit_outer_entry", "tcp_retransmit_skb"),
+    ("track_retransmit_outer_exit", "tcp_retransmit_skb"),
     ("link_segments", "__skb_gso_segment"),
     ("link_fragment", "ip_frag_next"),
     ("link_fragment6", "ip6_frag_next"),
@@ -57,13 +56,8 @@ pub(crate) fn tracking_programs(kernel: &Kernel) -> Result<Vec<&'static str>, Er
         let missing = "packets can't be tracked: the kernel has neither `skb_free_head` nor `skb_release_data`";
         return Err(Error::new(ErrorKind::KernelLacks, missing));
     }
-    // Where symbols can't be read, which is said elsewhere, nobody knows; the programs at one function know of those at the other.
-    let is_whole = kernel.symbols().is_ok_and(|symbols| symbols.variants("__tcp_retransmit_skb").is_empty());
-    let is_needed = |program: &str| match program {
-        "track_release_data" => !complete,
-        "track_retransmit_split_entry" | "track_retransmit_split_exit" => !is_whole,
-        _ => true,
-    };
-    let needed = TRACKING_PROGRAMS.iter().filter(|(program, function)| exists(function) && is_needed(program));
+    let needed = TRACKING_PROGRAMS
+        .iter()
+        .filter(|(program, function)| exists(function) && (*program != "track_release_data" || !complete));
     Ok(needed.map(|(program, _)| *program).collect())
 }
